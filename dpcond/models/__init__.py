@@ -1,1 +1,18 @@
+"""Networks: built by name, initialised by seed, never coupling records."""
 
+from dpcond.models.build import MODELS, Network, build, initialise
+from dpcond.models.convnet import ConvNet
+from dpcond.models.device import resolve_device
+from dpcond.models.others import MLP, LeNet, ResNet18
+
+__all__ = [
+    "MLP",
+    "MODELS",
+    "ConvNet",
+    "LeNet",
+    "Network",
+    "ResNet18",
+    "build",
+    "initialise",
+    "resolve_device",
+]

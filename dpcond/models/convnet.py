@@ -1,0 +1,98 @@
+"""ConvNet, the network of the condensation literature (Gidaris & Komodakis 2018; as coded by Zhao et al. 2021)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from dpcond.errors import InputError
+
+Norm = Literal["instance", "group", "none"]
+Pooling = Literal["avg", "max", "none"]
+
+
+def _norm(kind: str, channels: int) -> nn.Module:
+    """Normalisation within one record; batch normalisation would couple records and has no place here."""
+    if kind == "instance":
+        return nn.GroupNorm(channels, channels)
+    if kind == "group":
+        return nn.GroupNorm(4, channels)
+    if kind == "none":
+        return nn.Identity()
+    raise InputError(f"norm {kind!r}: expected 'instance', 'group' or 'none'")
+
+
+def _pooling(kind: str) -> nn.Module:
+    if kind == "avg":
+        return nn.AvgPool2d(2)
+    if kind == "max":
+        return nn.MaxPool2d(2)
+    if kind == "none":
+        return nn.Identity()
+    raise InputError(f"pooling {kind!r}: expected 'avg', 'max' or 'none'")
+
+
+class ConvNet(nn.Module):
+    """``depth`` blocks of 3×3 convolution, normalisation, ReLU and 2×2 pooling, then one linear layer.
+
+    The defaults are the field's D3-W128-InstanceNorm-ReLU-AvgPool network. Images of 28×28 are padded to 32×32 by the
+    first convolution, so that three halvings leave 4×4 maps and an embedding of 2048 values.
+
+    Args:
+        channels: channels of an image.
+        classes: logits.
+        image_size: (height, width) in pixels.
+        depth: number of blocks.
+        width: channels of every block.
+        norm: ``"instance"`` (one group per channel, affine), ``"group"`` (4 groups) or ``"none"``.
+        pooling: ``"avg"``, ``"max"`` or ``"none"``.
+
+    Raises:
+        InputError: the image is too small for ``depth`` halvings.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        classes: int,
+        image_size: tuple[int, int],
+        depth: int = 3,
+        width: int = 128,
+        norm: Norm = "instance",
+        pooling: Pooling = "avg",
+    ) -> None:
+        super().__init__()
+        if depth < 1 or width < 1:
+            raise InputError(f"ConvNet depth {depth}, width {width}: both must be at least 1")
+        if norm == "group" and width % 4:
+            raise InputError(f"ConvNet width {width}: norm 'group' has 4 groups; choose a multiple of 4")
+        padded = tuple(image_size) == (28, 28)
+        height, width_px = (32, 32) if padded else image_size
+        blocks: list[nn.Module] = []
+        for block in range(depth):
+            if min(height, width_px) < 2:
+                raise InputError(
+                    f"ConvNet depth {depth} on {image_size[0]}×{image_size[1]} images: nothing left to pool in "
+                    f"block {block + 1}; use depth {max(block, 1)} or less"
+                )
+            padding = 3 if padded and block == 0 else 1
+            blocks += [
+                nn.Conv2d(channels if block == 0 else width, width, 3, padding=padding),
+                _norm(norm, width),
+                nn.ReLU(),
+                _pooling(pooling),
+            ]
+            if pooling != "none":
+                height, width_px = height // 2, width_px // 2
+        self.features = nn.Sequential(*blocks)
+        self.embedding = width * height * width_px
+        self.classifier = nn.Linear(self.embedding, classes)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Embedding [B, k] of images [B, C, H, W]: the input of the last layer."""
+        return self.features(x).flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [B, classes] of images [B, C, H, W]."""
+        return self.classifier(self.embed(x))
