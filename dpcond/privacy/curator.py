@@ -1,0 +1,151 @@
+"""The curator stands in the wall's only door: it answers planned queries, charges first, and keeps the records to itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dpcond.errors import AnswerLost, BudgetError, InputError
+from dpcond.privacy.events import Event
+from dpcond.privacy.isolation import check_isolation
+from dpcond.privacy.ledger import Ledger
+from dpcond.privacy.noise import GaussianNoise, NoiseSource
+from dpcond.privacy.plan import Plan, Stage
+from dpcond.privacy.queries import ClassSums, Moments, Query
+from dpcond.privacy.sampling import poisson_sample
+from dpcond.spec import DataSpec
+
+
+class PrivateRecords(Protocol):
+    """What the wall reads: records by index, normalised by public constants."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Records [B, *shape] (float32) and labels [B] (int64) at these indices."""
+        ...
+
+
+class Curator:
+    """Answers the queries of one plan over one dataset.
+
+    Args:
+        spec: public metadata.
+        plan: the calibrated plan; what it does not hold is refused.
+        records: the private records; ``None`` makes the fake curator of the tests and dry runs, whose answers are
+            noise alone and against which every method must run.
+        ledger: where every release is charged before its noise is drawn; ``None`` only without records.
+        noise: the wall's own noise source.
+        answers: folder in which answers of ``keep`` stages survive a crash.
+        device: where statistics are computed; sums and noise are float64 whatever it is.
+        batch: records held at once; a matter of speed and memory only.
+        on_release: called with (stage, index) after each fresh release, for progress.
+    """
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        plan: Plan,
+        records: PrivateRecords | None = None,
+        ledger: Ledger | None = None,
+        *,
+        noise: NoiseSource | None = None,
+        answers: Path | None = None,
+        device: str | torch.device = "cpu",
+        batch: int = 256,
+        on_release: Callable[[str, int], None] | None = None,
+    ) -> None:
+        if records is not None and ledger is None:
+            raise InputError("curator: real records need a ledger, or spending would leave no trace")
+        if plan.private and noise is not None and not noise.entropy.private and "noise" not in plan.public:
+            raise InputError("curator: a seeded noise source is not private; declare it in the plan (public.noise)")
+        self.spec, self.plan = spec, plan
+        self._records, self._ledger, self._noise = records, ledger, noise or GaussianNoise()
+        self._answers, self._device, self._batch = answers, torch.device(device), batch
+        self._on_release = on_release
+        self._asked: dict[str, int] = {}
+        if answers is not None:
+            answers.mkdir(parents=True, exist_ok=True)
+
+    def charged(self, stage: str) -> int:
+        """Releases of this stage that are spent: the index a stage without kept answers goes on from."""
+        return self._ledger.charged(stage) if self._ledger is not None else self._asked.get(stage, 0)
+
+    def ask(self, stage: str, index: int, query: Query) -> Tensor:
+        """The ``index``-th release of a planned stage: the noised sum over the records, float32 of ``query.shape``.
+
+        Asked again (after a crash), a kept answer is returned as it was and nothing is spent.
+
+        Raises:
+            BudgetError: the query is not what the plan says, is out of order, or would pass the budget.
+            AnswerLost: charged before a crash, and its answer did not survive; it stays spent.
+        """
+        planned = self.plan.stage(stage)
+        if query.dimension != planned.dimension:
+            raise BudgetError(
+                f"stage {stage!r}: planned {planned.dimension} values per release, the query has {query.dimension}"
+            )
+        spent = self.charged(stage)
+        if index < spent:
+            return self._stored(planned, index, query)
+        if index != spent or index >= planned.count:
+            raise BudgetError(f"stage {stage!r}: release {index} asked, {spent} of {planned.count} planned are spent")
+        if isinstance(query, ClassSums | Moments):
+            check_isolation(query.feature.statistic, torch.rand(3, *self.spec.shape, device=self._device))
+
+        multiplier = self.plan.noise_multiplier(stage)
+        std = multiplier * query.sensitivity(self.plan.adjacency)
+        total = self._clean_sum(query, planned, self._noise.grid(std))
+        if self._ledger is not None:  # law 3: on disk before the noise exists
+            self._ledger.charge(stage, index, Event(multiplier, planned.sampling_rate, 1), query.fingerprint())
+        self._asked[stage] = index + 1
+        answer = (total + self._noise.draw(query.shape, std) if std > 0 else total).float()
+        if self._answers is not None and planned.keep:
+            self._store(self._path(stage, index), answer, query)
+        if self._on_release is not None:
+            self._on_release(stage, index)
+        return answer
+
+    def _clean_sum(self, query: Query, stage: Stage, grid: float | None) -> Tensor:
+        total = torch.zeros(query.shape, dtype=torch.float64)
+        if self._records is None:
+            return total
+        chosen = poisson_sample(len(self._records), stage.sampling_rate, self._noise.entropy)
+        for start in range(0, len(chosen), self._batch):
+            x, y = self._records.batch(chosen[start : start + self._batch])
+            total += query.sum(x.to(self._device), y.to(self._device), clip=self.plan.private, grid=grid).cpu()
+        return total
+
+    def _path(self, stage: str, index: int) -> Path:
+        assert self._answers is not None
+        return self._answers / f"{stage}-{index:05d}.safetensors"
+
+    def _store(self, path: Path, answer: Tensor, query: Query) -> None:
+        from safetensors.torch import save_file
+
+        partial = path.with_suffix(".partial")
+        save_file({"answer": answer}, partial, metadata={"query": query.fingerprint()})
+        with open(partial, "rb") as f:
+            os.fsync(f.fileno())
+        os.replace(partial, path)
+
+    def _stored(self, stage: Stage, index: int, query: Query) -> Tensor:
+        from safetensors import SafetensorError, safe_open
+
+        if self._answers is None or not stage.keep or not self._path(stage.name, index).exists():
+            raise AnswerLost(f"stage {stage.name!r}: release {index} is spent and its answer was lost in a crash")
+        path = self._path(stage.name, index)
+        try:
+            with safe_open(path, framework="pt") as f:
+                asked, answer = f.metadata()["query"], f.get_tensor("answer")
+        except (SafetensorError, OSError, KeyError) as error:
+            raise AnswerLost(f"stage {stage.name!r}: the kept answer {path} cannot be read ({error})") from None
+        if asked != query.fingerprint():
+            raise BudgetError(f"stage {stage.name!r}: release {index} was spent on another question ({path})")
+        return answer

@@ -1,0 +1,118 @@
+"""Sums of clipped per-record gradients: several engines, one answer.
+
+``vmap`` (the default) holds a chunk of per-record gradients explicitly, so norm and clip act on the same numbers and
+records are apart by construction. ``loop`` is the slow twin that anybody can check. ``opacus`` is a third party's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+
+from dpcond.errors import InputError
+from dpcond.privacy.clipping import clip_scales
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+Params = dict[str, Tensor]
+
+
+def trainable(model: nn.Module) -> Params:
+    """The parameters whose gradient is asked for, by name, in the model's order."""
+    return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+
+
+def _chunks(x: Tensor, y: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    for start in range(0, len(x), size):
+        yield x[start : start + size], y[start : start + size]
+
+
+def _vmap(model: nn.Module, loss: Loss, x: Tensor, y: Tensor, chunk: int) -> Iterator[list[Tensor]]:
+    params = trainable(model)
+    fixed = {n: p.detach() for n, p in model.named_parameters() if not p.requires_grad}
+    fixed |= dict(model.named_buffers())
+
+    def one(p: Params, record: Tensor, label: Tensor) -> Tensor:
+        return loss(functional_call(model, {**p, **fixed}, (record[None],)), label[None])
+
+    per_record = vmap(grad(one), in_dims=(None, 0, 0))
+    for cx, cy in _chunks(x, y, chunk):
+        yield list(per_record(params, cx, cy).values())
+
+
+def _loop(model: nn.Module, loss: Loss, x: Tensor, y: Tensor, chunk: int) -> Iterator[list[Tensor]]:
+    params = [p for p in model.parameters() if p.requires_grad]
+    for cx, cy in _chunks(x, y, 1):
+        yield [g[None] for g in torch.autograd.grad(loss(model(cx), cy), params)]
+
+
+def _opacus(model: nn.Module, loss: Loss, x: Tensor, y: Tensor, chunk: int) -> Iterator[list[Tensor]]:
+    from opacus import GradSampleModule
+
+    wrapped = GradSampleModule(model, loss_reduction="sum")
+    try:
+        for cx, cy in _chunks(x, y, chunk):
+            wrapped.zero_grad(set_to_none=True)
+            torch.stack([loss(o[None], t[None]) for o, t in zip(wrapped(cx), cy, strict=True)]).sum().backward()
+            yield [p.grad_sample.detach() for p in model.parameters() if p.requires_grad]  # type: ignore[attr-defined]
+    finally:
+        wrapped.zero_grad(set_to_none=True)
+        wrapped.to_standard_module()
+        model.zero_grad(set_to_none=True)
+
+
+ENGINES = {"vmap": _vmap, "loop": _loop, "opacus": _opacus}
+
+
+def clipped_gradient_sum(
+    model: nn.Module,
+    loss: Loss,
+    x: Tensor,
+    y: Tensor,
+    bound: float | None,
+    *,
+    engine: str = "vmap",
+    chunk: int = 32,
+    grid: float | None = None,
+) -> Tensor:
+    """Sum over records of clip(gradient of loss(model(x), y)), as one float64 vector [parameters].
+
+    Args:
+        model: public network; refused beforehand if it couples records.
+        loss: mean loss of a batch of logits [B, C] and labels [B] (called with B = 1).
+        x, y: records [B, ...] and labels [B]; B = 0 gives zeros.
+        bound: clipping norm of one record's whole gradient, or ``None`` for no clip.
+        engine: ``vmap``, ``loop`` or ``opacus``; the answer does not depend on it.
+        chunk: records held at once; a matter of speed and memory only.
+        grid: round every clipped gradient to multiples of this step.
+
+    Raises:
+        InputError: on an unknown engine.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"gradient engine {engine!r}: expected one of {', '.join(ENGINES)}")
+    sizes = [p.numel() for p in trainable(model).values()]
+    total = torch.zeros(sum(sizes), dtype=torch.float64, device=x.device)
+    if len(x) == 0:
+        return total
+    if bound is not None and grid is not None:
+        bound = max(bound - grid * sum(sizes) ** 0.5 / 2, 0.0)
+    views = total.split(sizes)
+    for grads in ENGINES[engine](model, loss, x, y, chunk):
+        flat = [g.detach().reshape(len(g), -1) for g in grads]
+        if bound is None:
+            scales = torch.ones(len(flat[0]), dtype=torch.float64, device=x.device)
+        else:
+            squares = [torch.linalg.vector_norm(g, dim=1, dtype=torch.float64).square() for g in flat]
+            scales = clip_scales(torch.stack(squares).sum(0).sqrt(), bound)
+        dropped = bound is not None and bool((scales == 0).any())
+        for view, g in zip(views, flat, strict=True):
+            rows = g[scales > 0] if dropped else g  # a dropped row may hold NaN, and 0 * NaN is NaN
+            kept = scales[scales > 0] if dropped else scales
+            if grid is None:
+                view += kept @ rows.double()
+            else:
+                view += (torch.round(kept[:, None] * rows / grid) * grid).sum(0)
+    return total

@@ -1,0 +1,228 @@
+"""The only door in the wall: sums, over records, of a clipped per-record statistic.
+
+Each query is a public, fixed function of one record. It states its L2 sensitivity under both adjacencies and computes
+the clean sum of a batch; the curator alone calls :meth:`sum`, and adds the noise.
+
+    ClassSums     e_y ⊗ clip_R((g(x) − a) P)                    DM, MMD, DP-MERF, class counts
+    GradientSum   clip_R(∇ ℓ(f(x), y)) at a public f            DC, DSA, DP-SGD
+    Moments       (φφᵀ packed, φ e_yᵀ), φ = clip_R((g(x) − a) P)   kernel ridge regression, DP linear heads, DP-PCA
+
+(Nearest-neighbour votes would be a fourth: e_nn(x), of sensitivity 1.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dpcond.errors import InputError
+from dpcond.privacy.adjacency import Adjacency
+from dpcond.privacy.clipping import clip_rows
+from dpcond.privacy.gradients import Loss, clipped_gradient_sum, trainable
+from dpcond.privacy.isolation import refuse_coupling
+
+Statistic = Callable[[Tensor], Tensor]
+
+
+class Query(ABC):
+    """A sum over records of a bounded statistic."""
+
+    name: str
+    shape: tuple[int, ...]
+
+    @property
+    def dimension(self) -> int:
+        """Number of values in an answer."""
+        return math.prod(self.shape)
+
+    @abstractmethod
+    def record_norm(self) -> float:
+        """Largest L2 norm one record can add to the sum."""
+
+    @abstractmethod
+    def sum(self, x: Tensor, y: Tensor, *, clip: bool = True, grid: float | None = None) -> Tensor:
+        """The clean sum over a batch x [B, ...], y [B]: float64 of :attr:`shape`. For the curator only."""
+
+    def sensitivity(self, adjacency: Adjacency) -> float:
+        """Largest L2 change of the sum between neighbouring datasets.
+
+        Adding or removing a record moves the sum by at most its norm. Replacing one removes and adds: twice that.
+        """
+        return self.record_norm() * (2 if adjacency is Adjacency.REPLACE_ONE else 1)
+
+    def fingerprint(self) -> str:
+        """What was asked, for the ledger: public, and equal for equal questions."""
+        return hashlib.sha256(json.dumps([type(self).__name__, self.name, self.shape, self.record_norm()]).encode()).hexdigest()
+
+
+def _positive(bound: float) -> float:
+    if not (math.isfinite(bound) and bound > 0):
+        raise InputError(f"clipping norm {bound!r}: expected a finite positive number")
+    return float(bound)
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A public per-record feature map x [B, ...] -> [B, size]: statistic, centre, projection, clip.
+
+    Args:
+        statistic: fixed public function; a network must not couple records (no BatchNorm).
+        width: values per record that ``statistic`` returns.
+        bound: clipping norm R, after centring and projecting.
+        center: public vector [width] subtracted first, so that the clip is not spent on what all records share.
+        projection: public matrix [width, size] applied before the clip: fewer dimensions, less noise.
+        unit: give every record exactly the norm R (no bound to tune) instead of at most R.
+    """
+
+    statistic: Statistic
+    width: int
+    bound: float
+    center: Tensor | None = None
+    projection: Tensor | None = None
+    unit: bool = False
+
+    def __post_init__(self) -> None:
+        _positive(self.bound)
+        owner = getattr(self.statistic, "__self__", self.statistic)  # a bound method belongs to its network
+        if isinstance(owner, nn.Module):
+            refuse_coupling(owner)
+        if self.center is not None and self.center.shape != (self.width,):
+            raise InputError(f"centre of shape {tuple(self.center.shape)}: expected ({self.width},)")
+        if self.projection is not None and self.projection.shape[:1] != (self.width,):
+            raise InputError(f"projection of shape {tuple(self.projection.shape)}: expected ({self.width}, size)")
+
+    @property
+    def size(self) -> int:
+        """Values per record after the projection."""
+        return self.width if self.projection is None else int(self.projection.shape[1])
+
+    def raw(self, x: Tensor) -> Tensor:
+        """Centred and projected statistic, before the clip [B, size]; differentiable, for the public side."""
+        rows = self.statistic(x)
+        if self.center is not None:
+            rows = rows - self.center.to(rows)
+        return rows if self.projection is None else rows @ self.projection.to(rows)
+
+    def public(self, x: Tensor) -> Tensor:
+        """What the query computes of each record, differentiable in ``x``, for synthetic records [B, size]."""
+        rows = self.raw(x)
+        norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min(1e-12)
+        return rows * (self.bound / norms if self.unit else (self.bound / norms).clamp_max(1.0))
+
+    @torch.no_grad()
+    def rows(self, x: Tensor, *, clip: bool, grid: float | None) -> Tensor:
+        """Clipped rows [B, size], float64."""
+        if len(x) == 0:
+            return torch.zeros(0, self.size, dtype=torch.float64, device=x.device)
+        rows = self.raw(x)
+        if clip or self.unit:  # a unit norm is part of the statistic; only the bound on longer ones is privacy's
+            return clip_rows(rows, self.bound, exact=self.unit, grid=grid)
+        return rows.double()
+
+
+class ClassSums(Query):
+    """Sum of a feature per class, answer [classes, size]: e_y ⊗ clip_R(g(x)).
+
+    A record touches the block of its own label only, so all classes together have the sensitivity of one.
+    """
+
+    def __init__(self, feature: Feature, classes: int, name: str) -> None:
+        """``name`` tells which public feature this is (architecture, seed): it enters the fingerprint."""
+        self.feature, self.classes, self.name = feature, classes, name
+        self.shape = (classes, feature.size)
+
+    def record_norm(self) -> float:
+        """R: one block, one clipped row."""
+        return self.feature.bound
+
+    def sum(self, x: Tensor, y: Tensor, *, clip: bool = True, grid: float | None = None) -> Tensor:
+        """Class sums of a batch, float64 [classes, size]."""
+        rows = self.feature.rows(x, clip=clip, grid=grid)
+        return torch.zeros(self.shape, dtype=torch.float64, device=rows.device).index_add_(0, y, rows)
+
+
+class ClassCounts(ClassSums):
+    """Records per class, answer [classes, 1]; a record adds one."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(Feature(lambda x: torch.ones(len(x), 1, device=x.device), 1, 1.0, unit=True), classes, "counts")
+
+
+class GradientSum(Query):
+    """Sum of clipped per-record gradients of a loss at a public network, answer [parameters]."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        bound: float,
+        name: str,
+        *,
+        loss: Loss = F.cross_entropy,
+        transform: Statistic | None = None,
+        engine: str = "vmap",
+        chunk: int = 32,
+    ) -> None:
+        """``transform`` is a public augmentation applied to the records first; engine and chunk change speed only."""
+        refuse_coupling(model)
+        self.model, self.bound, self.name = model, _positive(bound), name
+        self.loss, self.transform, self.engine, self.chunk = loss, transform, engine, chunk
+        self.shape = (sum(p.numel() for p in trainable(model).values()),)
+
+    def record_norm(self) -> float:
+        """R: the clipping norm of one record's gradient."""
+        return self.bound
+
+    def sum(self, x: Tensor, y: Tensor, *, clip: bool = True, grid: float | None = None) -> Tensor:
+        """Clipped gradient sum of a batch, float64 [parameters]."""
+        if self.transform is not None and len(x):
+            x = self.transform(x)
+        bound = self.bound if clip else None
+        return clipped_gradient_sum(
+            self.model, self.loss, x, y, bound, engine=self.engine, chunk=self.chunk, grid=grid
+        )
+
+
+class Moments(Query):
+    """Second moments of a feature, answer [k(k+1)/2 + k·classes]: (φφᵀ, φ e_yᵀ) in one release.
+
+    The upper triangle is packed with off-diagonal entries times √2, so that its L2 norm is the matrix' Frobenius norm
+    and the sensitivity is √(R⁴ + R²).
+    """
+
+    def __init__(self, feature: Feature, classes: int, name: str) -> None:
+        self.feature, self.classes, self.name = feature, classes, name
+        k = feature.size
+        self.shape = (k * (k + 1) // 2 + k * classes,)
+
+    def record_norm(self) -> float:
+        """√(R⁴ + R²): ‖φφᵀ‖_F = R², and φ e_yᵀ has norm R."""
+        return math.sqrt(self.feature.bound**4 + self.feature.bound**2)
+
+    def sum(self, x: Tensor, y: Tensor, *, clip: bool = True, grid: float | None = None) -> Tensor:
+        """Packed second moments of a batch, float64."""
+        if grid is not None:
+            raise InputError("query Moments has no exact grid: use noise = 'gaussian' with this method")
+        rows = self.feature.rows(x, clip=clip, grid=None)
+        k = self.feature.size
+        second = rows.T @ rows
+        scale = torch.full((k, k), math.sqrt(2), dtype=second.dtype, device=second.device).fill_diagonal_(1.0)
+        upper = torch.triu_indices(k, k, device=second.device)
+        labels = F.one_hot(y, self.classes).to(rows)
+        return torch.cat([(second * scale)[upper[0], upper[1]], (rows.T @ labels).flatten()])
+
+    def unpack(self, answer: Tensor) -> tuple[Tensor, Tensor]:
+        """Symmetric [k, k] and cross moments [k, classes] out of a packed answer."""
+        k = self.feature.size
+        upper = torch.triu_indices(k, k, device=answer.device)
+        half = torch.zeros(k, k, dtype=answer.dtype, device=answer.device)
+        half[upper[0], upper[1]] = answer[: upper.shape[1]]
+        off = half.triu(1) / math.sqrt(2)
+        return torch.diag(half.diagonal()) + off + off.T, answer[upper.shape[1] :].reshape(k, self.classes)
