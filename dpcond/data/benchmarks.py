@@ -90,7 +90,7 @@ def _open(spec: DataSpec, root: Path, wanted: str, make: Callable[[bool, bool], 
     except Exception as error:  # no network, no space, a proxy's page instead of a file …
         raise InputError(
             f"{spec.name}: not found in {root} (looked for {wanted}) and the download failed "
-            f"({_first_line(error)}); put the files there, or give their folder with --data-root or DPCOND_DATA"
+            f"({_first_line(error)}); put them there, or give their folder with --data-root or DPCOND_DATA"
         ) from None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dpcond.data import image_folder, image_parquet, npz, tables
-from dpcond.data.records import Arrays, Data, assemble
+from dpcond.data.records import Data, assemble
 from dpcond.data.registry import SOURCES
 from dpcond.errors import InputError
 from dpcond.schema import read_schema
@@ -31,8 +31,8 @@ def load(
 
     Args:
         name_or_path: a built-in name (see :func:`describe`), or a path: an image folder (``class/name.png``),
-            an npz (arrays x, y, x_test, y_test), parquet of images (a file, or a folder of train-*.parquet and
-            test-*.parquet), or a CSV or parquet table together with ``schema``.
+            an npz (arrays x, y, x_test, y_test), parquet of images (a file, or a folder of train-*.parquet
+            and test-*.parquet), or a CSV or parquet table together with ``schema``.
         root: folder of the built-in datasets; else the variable DPCOND_DATA, else the user's cache folder.
         public_counts: declare the exact class counts public; they are private otherwise.
         records: the DECLARED number of records of the user's own data. It is never counted from the file:
@@ -91,8 +91,8 @@ def _load_own(
     if schema is not None:
         if classes is not None or path.suffix not in TABLE_SUFFIXES:
             raise InputError(
-                f"{path.name}: a schema goes with a {', '.join(TABLE_SUFFIXES)} table and declares its classes itself; "
-                "leave schema or classes out"
+                f"{path.name}: a schema goes with a table ({', '.join(TABLE_SUFFIXES)}) and declares its classes "
+                "itself; leave schema or classes out"
             )
         declared = read_schema(schema)
         spec = tables.table_spec(

@@ -17,8 +17,8 @@ Pixels = NDArray[np.uint8]
 def stack_images(images: Iterable[tuple[str, Path | bytes]], count: int, name: str) -> Pixels:
     """Decode ``count`` images (where each is, for messages; its file or bytes) into uint8 [count, C, H, W].
 
-    The first image sets the size and the mode (grey or RGB), which are taken to be public; an image of another size
-    is refused, an image of another mode is converted. One image is decoded at a time, so memory stays flat.
+    The first image sets the size and the mode (grey or RGB), which are taken to be public; an image of another
+    size is refused, one of another mode is converted. One image is decoded at a time, so memory stays flat.
     """
     from PIL import Image
 
@@ -54,7 +54,8 @@ def _size(shape: tuple[int, ...]) -> str:
 def as_uint8_images(x: NDArray[np.generic], name: str) -> Pixels:
     """An array of images in a common layout → uint8 [N, C, H, W].
 
-    Accepts [N, H, W], [N, C, H, W] and [N, H, W, C] with C = 1 or 3; uint8, or floats within [0, 1] (rounded to 1/255).
+    Accepts [N, H, W], [N, C, H, W] and [N, H, W, C] with C = 1 or 3; uint8, or floats within [0, 1] (rounded to
+    multiples of 1/255).
     """
     if x.ndim == 3:
         x = x[:, None]

@@ -22,7 +22,7 @@ class Records:
     """Records and labels, checked against their public description. PRIVATE unless said otherwise.
 
     Attributes:
-        x: [N, *shape], uint8 for images (0..255 spans ``spec.bounds``), float32 within ``spec.bounds`` for tables.
+        x: [N, *shape], uint8 for images (0..255 spans ``spec.bounds``), for tables float32 within the bounds.
         y: [N] int64 labels, indices into ``spec.classes``.
         spec: the public description.
 

@@ -50,7 +50,7 @@ def encode(frame: pandas.DataFrame, schema: TableSchema, name: str) -> Arrays:
 
 
 def read_frame(path: Path, schema: TableSchema, name: str, skip: int = 0) -> pandas.DataFrame:
-    """All cells as they are written: nothing is guessed, an empty cell stays empty; ``skip`` lines go unread."""
+    """All cells as written: nothing is guessed, an empty cell stays empty; ``skip`` lines go unread."""
     import pandas as pd
 
     names = None if schema.header else [c.name for c in schema.columns]
@@ -86,8 +86,8 @@ def _number(values: pandas.Series[Any], column: Column, name: str) -> NDArray[np
     bad = np.flatnonzero(~((number >= column.low) & (number <= column.high)))
     if len(bad):
         raise InputError(
-            f"{name}: column {column.name!r}, row {bad[0]}: {values.iloc[bad[0]]!r} is not a number within the "
-            f"declared bounds [{column.low:g}, {column.high:g}]; correct it, clip the column, or declare wider bounds"
+            f"{name}: column {column.name!r}, row {bad[0]}: {values.iloc[bad[0]]!r} is not a number within its "
+            f"declared bounds [{column.low:g}, {column.high:g}]; correct it, clip it, or declare wider bounds"
         )
     return ((number - column.low) / (column.high - column.low)).astype(np.float32)[:, None]
 
