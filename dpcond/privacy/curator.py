@@ -17,7 +17,7 @@ from dpcond.privacy.isolation import check_isolation
 from dpcond.privacy.ledger import Ledger
 from dpcond.privacy.noise import GaussianNoise, NoiseSource
 from dpcond.privacy.plan import Plan, Stage
-from dpcond.privacy.queries import ClassSums, Moments, Query
+from dpcond.privacy.queries import Query
 from dpcond.privacy.sampling import poisson_sample
 from dpcond.spec import DataSpec
 
@@ -96,8 +96,8 @@ class Curator:
             return self._stored(planned, index, query)
         if index != spent or index >= planned.count:
             raise BudgetError(f"stage {stage!r}: release {index} asked, {spent} of {planned.count} planned are spent")
-        if isinstance(query, ClassSums | Moments):
-            check_isolation(query.feature.statistic, torch.rand(3, *self.spec.shape, device=self._device))
+        for statistic in query.per_record():
+            check_isolation(statistic, self._probe())
 
         multiplier = self.plan.noise_multiplier(stage)
         std = multiplier * query.sensitivity(self.plan.adjacency)
@@ -121,6 +121,10 @@ class Curator:
             x, y = self._records.batch(chosen[start : start + self._batch])
             total += query.sum(x.to(self._device), y.to(self._device), clip=self.plan.private, grid=grid).cpu()
         return total
+
+    def _probe(self) -> Tensor:
+        """Three public records of noise, to try whether a statistic keeps records apart."""
+        return torch.rand(3, *self.spec.shape, generator=torch.Generator().manual_seed(0)).to(self._device)
 
     def _path(self, stage: str, index: int) -> Path:
         assert self._answers is not None

@@ -31,7 +31,8 @@ def refuse_coupling(model: nn.Module) -> None:
 def check_isolation(statistic: Callable[[Tensor], Tensor], probe: Tensor) -> None:
     """Raise InputError unless each row of ``statistic(probe)`` is what the record alone would give.
 
-    ``probe`` holds public records [B, ...]. A second line of defence behind :func:`refuse_coupling`, for plain functions.
+    ``probe`` holds public records [B, ...]. The line of defence
+    behind :func:`refuse_coupling`, for plain functions.
     """
     with torch.no_grad():
         together = statistic(probe)

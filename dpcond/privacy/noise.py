@@ -2,7 +2,8 @@
 
 Two sources share one face. :class:`GaussianNoise` adds a double-precision normal. :class:`DiscreteGaussianNoise` is
 hardened against the floating-point attack of Mironov (CCS 2012): the statistic is rounded to a grid record by
-record, summed exactly, and the noise is an integer number of grid cells, so the answer's bits say nothing but its value.
+record, summed exactly, and the noise is a whole number of grid cells, so the bits of an answer say nothing but its
+value.
 """
 
 from __future__ import annotations

@@ -51,6 +51,10 @@ class Query(ABC):
     def sum(self, x: Tensor, y: Tensor, *, clip: bool = True, grid: float | None = None) -> Tensor:
         """The clean sum over a batch x [B, ...], y [B]: float64 of :attr:`shape`. For the curator only."""
 
+    @abstractmethod
+    def per_record(self) -> list[Statistic]:
+        """The public maps that must treat every record on its own, x [B, ...] -> [B, k]; the curator probes them."""
+
     def sensitivity(self, adjacency: Adjacency) -> float:
         """Largest L2 change of the sum between neighbouring datasets.
 
@@ -60,7 +64,9 @@ class Query(ABC):
 
     def fingerprint(self) -> str:
         """What was asked, for the ledger: public, and equal for equal questions."""
-        return hashlib.sha256(json.dumps([type(self).__name__, self.name, self.shape, self.record_norm()]).encode()).hexdigest()
+        return hashlib.sha256(
+            json.dumps([type(self).__name__, self.name, self.shape, self.record_norm()]).encode()
+        ).hexdigest()
 
 
 def _positive(bound: float) -> float:
@@ -143,6 +149,10 @@ class ClassSums(Query):
         """R: one block, one clipped row."""
         return self.feature.bound
 
+    def per_record(self) -> list[Statistic]:
+        """The feature."""
+        return [self.feature.statistic]
+
     def sum(self, x: Tensor, y: Tensor, *, clip: bool = True, grid: float | None = None) -> Tensor:
         """Class sums of a batch, float64 [classes, size]."""
         rows = self.feature.rows(x, clip=clip, grid=grid)
@@ -153,7 +163,9 @@ class ClassCounts(ClassSums):
     """Records per class, answer [classes, 1]; a record adds one."""
 
     def __init__(self, classes: int) -> None:
-        super().__init__(Feature(lambda x: torch.ones(len(x), 1, device=x.device), 1, 1.0, unit=True), classes, "counts")
+        super().__init__(
+            Feature(lambda x: torch.ones(len(x), 1, device=x.device), 1, 1.0, unit=True), classes, "counts"
+        )
 
 
 class GradientSum(Query):
@@ -180,14 +192,17 @@ class GradientSum(Query):
         """R: the clipping norm of one record's gradient."""
         return self.bound
 
+    def per_record(self) -> list[Statistic]:
+        """The network, and the augmentation before it."""
+        transform = self.transform
+        return [self.model] if transform is None else [self.model, lambda x: transform(x).flatten(1)]
+
     def sum(self, x: Tensor, y: Tensor, *, clip: bool = True, grid: float | None = None) -> Tensor:
         """Clipped gradient sum of a batch, float64 [parameters]."""
         if self.transform is not None and len(x):
             x = self.transform(x)
         bound = self.bound if clip else None
-        return clipped_gradient_sum(
-            self.model, self.loss, x, y, bound, engine=self.engine, chunk=self.chunk, grid=grid
-        )
+        return clipped_gradient_sum(self.model, self.loss, x, y, bound, engine=self.engine, chunk=self.chunk, grid=grid)
 
 
 class Moments(Query):
@@ -205,6 +220,10 @@ class Moments(Query):
     def record_norm(self) -> float:
         """√(R⁴ + R²): ‖φφᵀ‖_F = R², and φ e_yᵀ has norm R."""
         return math.sqrt(self.feature.bound**4 + self.feature.bound**2)
+
+    def per_record(self) -> list[Statistic]:
+        """The feature."""
+        return [self.feature.statistic]
 
     def sum(self, x: Tensor, y: Tensor, *, clip: bool = True, grid: float | None = None) -> Tensor:
         """Packed second moments of a batch, float64."""

@@ -1,0 +1,97 @@
+"""What a method is: public stages stated before any record is read, and a condensation that sees answers only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from dpcond.privacy.curator import Curator
+from dpcond.privacy.plan import Stage
+from dpcond.privacy.queries import ClassCounts
+from dpcond.spec import DataSpec
+from dpcond.synthetic import SyntheticSet
+
+COUNTS = "counts"
+COUNTS_SHARE = 0.02  # of the squared-signal budget; a histogram needs little
+
+
+class Options(BaseModel):
+    """Options of a method: typed, strict, every one with a default that works."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Progress(Protocol):
+    """Called with (done, total, message) as public work advances."""
+
+    def __call__(self, done: int, total: int, message: str) -> None: ...
+
+
+def silent(done: int, total: int, message: str) -> None:
+    """No progress."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a condensation is carried out; nothing here changes what is asked of the records.
+
+    Attributes:
+        ipc: records per class to synthesise.
+        seed: public seed of networks, initialisation and augmentation (never of noise or sampling).
+        device: where public computation happens.
+        progress: callback.
+        checkpoints: folder for the public state of long optimisations, or ``None``.
+    """
+
+    ipc: int
+    seed: int = 0
+    device: torch.device = torch.device("cpu")
+    progress: Progress = silent
+    checkpoints: Path | None = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """A registered method.
+
+    Attributes:
+        stages: (spec, ipc, options) -> planned stages; reads public things only.
+        condense: (curator, options, run) -> the synthetic set, from answers only.
+        kinds: kinds of data it works on.
+    """
+
+    name: str
+    summary: str
+    source: str
+    options: type[Options]
+    stages: Callable[[DataSpec, int, Any], tuple[Stage, ...]]
+    condense: Callable[[Curator, Any, Run], SyntheticSet]
+    kinds: tuple[str, ...] = ("image", "table")
+
+
+def with_counts(spec: DataSpec, *stages: Stage) -> tuple[Stage, ...]:
+    """Put a charged noisy histogram first when the class counts are private; scale the other shares to the rest."""
+    if spec.class_counts is not None:
+        return stages
+    from dataclasses import replace
+
+    counts = Stage(COUNTS, 1, spec.num_classes, COUNTS_SHARE, purpose="noisy number of records per class")
+    return (counts, *(replace(s, share=s.share * (1 - COUNTS_SHARE)) for s in stages))
+
+
+def class_sizes(curator: Curator) -> Tensor:
+    """Records per class [classes], float32: the declared counts, or the charged noisy histogram.
+
+    A noisy count is kept above a tenth of an even share, so that dividing by it stays sane.
+    """
+    spec = curator.spec
+    if spec.class_counts is not None:
+        return torch.tensor(spec.class_counts, dtype=torch.float32)
+    noisy = curator.ask(COUNTS, 0, ClassCounts(spec.num_classes)).flatten()
+    return noisy.clamp_min(max(1.0, 0.1 * spec.records / spec.num_classes))

@@ -1,0 +1,93 @@
+"""Release class means of many public features, then match a synthetic set to them: the engine of dm, mmd and merf."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.optim import Adam
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from dpcond.errors import AnswerLost, InputError
+from dpcond.methods.base import Run, class_sizes
+from dpcond.privacy.curator import Curator
+from dpcond.privacy.queries import ClassSums, Feature
+from dpcond.synthetic import SyntheticSet
+
+
+@dataclass(frozen=True)
+class ReleasedMeans:
+    """A public feature and the noisy mean of it per class, [classes, size]. Reused without limit: post-processing."""
+
+    feature: Feature
+    means: Tensor
+
+
+def release_means(curator: Curator, stage: str, feature: Callable[[int], Feature], run: Run) -> list[ReleasedMeans]:
+    """Ask every release of ``stage`` once; divide each noisy sum by the public (or noisy) expected class sizes.
+
+    A release whose answer a crash has lost is left out.
+
+    Raises:
+        InputError: nothing is left to match.
+    """
+    planned = curator.plan.stage(stage)
+    expected = (class_sizes(curator) * planned.sampling_rate)[:, None]
+    released = []
+    for index in range(planned.count):
+        public = feature(index)
+        query = ClassSums(public, curator.spec.num_classes, f"{stage}/{run.seed}/{index}")
+        try:
+            answer = curator.ask(stage, index, query)
+        except AnswerLost:
+            continue
+        released.append(ReleasedMeans(public, (answer / expected).to(run.device)))
+        run.progress(index + 1, planned.count, "asking")
+    if not released:
+        raise InputError(
+            f"stage {stage!r}: every release was spent before a crash and no answer survived; "
+            "this budget is gone, start again in a new folder with what is left of the allowance"
+        )
+    return released
+
+
+def match_means(
+    synthetic: SyntheticSet,
+    released: list[ReleasedMeans],
+    run: Run,
+    *,
+    steps: int,
+    lr: float,
+    per_step: int = 1,
+) -> SyntheticSet:
+    """Adam on the pixels: squared distance between synthetic and released class means, ``per_step`` features a step.
+
+    Public and unlimited; the cosine schedule ends at zero and the last iterate is kept.
+    """
+    optimizer = Adam([synthetic.pixels], lr=lr)
+    schedule = CosineAnnealingLR(optimizer, steps)
+    order = torch.Generator().manual_seed(run.seed)
+    queue: list[int] = []
+    for step in range(steps):
+        loss = torch.zeros((), device=run.device)
+        for _ in range(per_step):
+            if not queue:
+                queue = torch.randperm(len(released), generator=order).tolist()
+            loss = loss + mean_distance(synthetic, released[queue.pop()])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        synthetic.clamp_()
+        run.progress(step + 1, steps, "matching")
+    return synthetic
+
+
+def mean_distance(synthetic: SyntheticSet, released: ReleasedMeans) -> Tensor:
+    """Σ over classes of ‖synthetic class mean − released class mean‖²; the set is ordered by class, equally many each."""
+    examples, _ = synthetic.decode()
+    rows = released.feature.public(examples)
+    means = rows.view(synthetic.num_classes, -1, rows.shape[1]).mean(1)
+    return (means - released.means).square().sum()

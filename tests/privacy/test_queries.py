@@ -1,0 +1,204 @@
+"""Queries: bounded influence of one record, against slow twins; laws of sums."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from dpcond.errors import InputError
+from dpcond.models import build
+from dpcond.privacy.adjacency import Adjacency
+from dpcond.privacy.clipping import clip_rows
+from dpcond.privacy.gradients import clipped_gradient_sum
+from dpcond.privacy.queries import ClassCounts, ClassSums, Feature, GradientSum, Moments
+
+SHAPE, CLASSES, R = (1, 8, 8), 3, 0.7
+
+
+def records(n, seed=0, scale=1.0):
+    g = torch.Generator().manual_seed(seed)
+    return scale * torch.randn(n, *SHAPE, generator=g), torch.randint(CLASSES, (n,), generator=g)
+
+
+def small_net(seed=0):
+    return build("convnet", SHAPE, CLASSES, seed, width=4, depth=2)
+
+
+def feature(**kw):
+    net = small_net()
+    g = torch.Generator().manual_seed(1)
+    return Feature(
+        net.embed, 16, R, center=torch.randn(16, generator=g), projection=torch.randn(16, 5, generator=g), **kw
+    )
+
+
+def queries():
+    return [
+        ClassSums(feature(), CLASSES, "f"),
+        ClassSums(feature(unit=True), CLASSES, "u"),
+        ClassCounts(CLASSES),
+        Moments(feature(), CLASSES, "m"),
+        GradientSum(small_net(), R, "g"),
+    ]
+
+
+def slow_clip(row, bound):
+    norm = math.sqrt(sum(v**2 for v in row.tolist()))
+    return row.double() * min(1.0, bound * (1 - 2**-16) / max(norm, 1e-300))
+
+
+@pytest.mark.parametrize(
+    ("q", "grid"),
+    [(q, grid) for q in queries() for grid in (None, 2.0**-12) if not (grid and isinstance(q, Moments))],
+    ids=lambda v: getattr(v, "name", str(v)),
+)
+def test_one_record_moves_the_sum_by_at_most_the_sensitivity(q, grid):
+    """Neighbours by adding and by replacing, over random records, huge ones among them."""
+    x, y = records(6)
+    base = q.sum(x, y, grid=grid)
+    for scale in (1e-3, 1.0, 1e4):
+        for seed in range(5):
+            one, label = records(1, seed + 10, scale)
+            more = q.sum(torch.cat([x, one]), torch.cat([y, label]), grid=grid)
+            replaced = q.sum(torch.cat([x[1:], one]), torch.cat([y[1:], label]), grid=grid)
+            assert (more - base).norm() <= q.sensitivity(Adjacency.ADD_REMOVE)
+            assert (replaced - base).norm() <= q.sensitivity(Adjacency.REPLACE_ONE)
+
+
+def test_the_stated_sensitivities_are_reached():
+    """They are tight for class sums (opposite features, one class), so stating less would be a lie."""
+    q = ClassSums(Feature(lambda x: x.flatten(1), 64, R), CLASSES, "flat")
+    x = 100 * torch.ones(1, *SHAPE)
+    y = torch.zeros(1, dtype=torch.long)
+    assert (q.sum(x, y) - q.sum(-x, y)).norm() == pytest.approx(2 * R, rel=1e-4)
+    assert q.sensitivity(Adjacency.REPLACE_ONE) == 2 * R
+    assert q.sum(x, y).norm() == pytest.approx(R, rel=1e-4)
+
+
+def test_moments_norm_is_the_packed_frobenius_norm():
+    q = Moments(Feature(lambda x: x.flatten(1), 64, R), CLASSES, "m")
+    x, y = records(1, scale=100)
+    assert q.sum(x, y).norm() == pytest.approx(math.sqrt(R**4 + R**2), rel=1e-4)
+    second, cross = q.unpack(q.sum(*records(9)))
+    flat = clip_rows(records(9)[0].flatten(1), R)
+    assert torch.allclose(second, flat.T @ flat)
+    assert torch.allclose(cross, flat.T @ F.one_hot(records(9)[1], CLASSES).double())
+
+
+def test_class_sums_equal_the_slow_twin():
+    f = feature()
+    q = ClassSums(f, CLASSES, "f")
+    x, y = records(7)
+    slow = torch.zeros(q.shape, dtype=torch.float64)
+    for i in range(7):
+        slow[y[i]] += slow_clip((f.statistic(x[i : i + 1])[0] - f.center) @ f.projection, R).detach()
+    assert torch.allclose(q.sum(x, y), slow, atol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["vmap", "opacus"])
+@pytest.mark.parametrize("chunk", [1, 3, 64])
+def test_gradient_engines_agree_whatever_the_chunk(engine, chunk):
+    net = small_net()
+    x, y = records(8)
+    slow = clipped_gradient_sum(net, F.cross_entropy, x, y, R, engine="loop")
+    fast = clipped_gradient_sum(net, F.cross_entropy, x, y, R, engine=engine, chunk=chunk)
+    assert torch.allclose(fast, slow, atol=1e-5)
+    by_hand = torch.zeros_like(slow)
+    for i in range(8):
+        grads = torch.autograd.grad(F.cross_entropy(net(x[i : i + 1]), y[i : i + 1]), list(net.parameters()))
+        by_hand += slow_clip(torch.cat([g.flatten() for g in grads]), R)
+    assert torch.allclose(slow, by_hand, atol=1e-6)
+
+
+@pytest.mark.parametrize("q", queries(), ids=lambda q: q.name)
+def test_sums_are_additive_permutation_invariant_and_empty_is_zero(q):
+    x, y = records(9)
+    whole = q.sum(x, y)
+    assert torch.allclose(whole, q.sum(x[:4], y[:4]) + q.sum(x[4:], y[4:]), atol=1e-5)
+    order = torch.randperm(9, generator=torch.Generator().manual_seed(2))
+    assert torch.allclose(whole, q.sum(x[order], y[order]), atol=1e-5)
+    assert torch.equal(q.sum(x[:0], y[:0]), torch.zeros(q.shape, dtype=torch.float64))
+    assert whole.dtype == torch.float64
+    assert whole.shape == q.shape
+
+
+def test_relabelling_permutes_the_blocks():
+    q = ClassSums(feature(), CLASSES, "f")
+    x, y = records(9)
+    assert torch.allclose(q.sum(x, (y + 1) % CLASSES), q.sum(x, y).roll(1, 0))
+
+
+@pytest.mark.parametrize("q", [q for q in queries() if q.name != "counts"], ids=lambda q: q.name)
+@pytest.mark.parametrize("poison", [math.nan, math.inf, 1e38])
+def test_a_poisoned_record_contributes_at_most_nothing(q, poison):
+    """A record whose statistic is not finite is zero; it neither spoils the sum nor stands out."""
+    x, y = records(5)
+    bad = x.clone()
+    bad[2] = poison
+    others = q.sum(x[[0, 1, 3, 4]], y[[0, 1, 3, 4]])
+    answer = q.sum(bad, y)
+    assert answer.isfinite().all()
+    assert (answer - others).norm() <= q.sensitivity(Adjacency.ADD_REMOVE)
+
+
+@given(st.floats(1e-6, 1e6), st.integers(0, 2**31), st.booleans())
+@settings(deadline=None, derandomize=True, max_examples=50)
+def test_clipped_rows_never_pass_the_bound(bound, seed, exact):
+    g = torch.Generator().manual_seed(seed)
+    rows = torch.randn(4, 50, generator=g) * 10 ** (6 * torch.rand(4, 1, generator=g) - 3)
+    norms = clip_rows(rows, bound, exact=exact).norm(dim=1)
+    assert (norms <= bound).all()
+    if exact:
+        assert torch.allclose(norms, torch.full((4,), bound, dtype=torch.float64), rtol=1e-4)
+
+
+def test_a_zero_row_has_no_direction_and_stays_zero():
+    assert torch.equal(clip_rows(torch.zeros(1, 3), 1.0, exact=True), torch.zeros(1, 3, dtype=torch.float64))
+
+
+def test_on_the_grid_sums_are_exact_in_any_order():
+    q = ClassSums(feature(), CLASSES, "f")
+    x, y = records(50)
+    grid = 2.0**-20
+    order = torch.randperm(50, generator=torch.Generator().manual_seed(3))
+    rows = q.feature.rows(x, clip=True, grid=grid)
+    sums = [torch.zeros(q.shape, dtype=torch.float64).index_add_(0, y[o], rows[o]) for o in (torch.arange(50), order)]
+    assert torch.equal(*sums)
+
+
+class Coupled(nn.Module):
+    def forward(self, x):
+        return x.flatten(1) - x.flatten(1).mean(0)
+
+
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [
+        (nn.BatchNorm2d(1), "BatchNorm2d"),
+        (nn.BatchNorm2d(1, track_running_stats=False), "BatchNorm2d"),
+        (nn.SyncBatchNorm(1), "SyncBatchNorm"),
+        (nn.InstanceNorm2d(1, track_running_stats=True), "InstanceNorm2d"),
+        (nn.Dropout(0.5), "Dropout"),
+    ],
+)
+def test_layers_that_couple_records_are_refused_by_name(layer, name):
+    net = nn.Sequential(layer, nn.Flatten(), nn.Linear(64, CLASSES))
+    with pytest.raises(InputError, match=name):
+        GradientSum(net, R, "g")
+    with pytest.raises(InputError, match=name):
+        Feature(net, CLASSES, R)
+
+
+@pytest.mark.parametrize("bound", [0.0, -1.0, math.nan, math.inf])
+def test_bad_clipping_norms_are_refused(bound):
+    with pytest.raises(InputError, match="clipping norm"):
+        GradientSum(small_net(), bound, "g")
+
+
+def test_moments_refuse_the_grid():
+    with pytest.raises(InputError, match="gaussian"):
+        Moments(feature(), CLASSES, "m").sum(*records(2), grid=2.0**-10)
