@@ -1,0 +1,42 @@
+"""The card: one page about a release that can be read without knowing the program."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from dpcond.release.privacy_statement import epsilon_of, in_words
+from dpcond.spec import DataSpec
+
+
+def render(spec: DataSpec, privacy: dict[str, Any], method: str, options: dict[str, Any], size: int) -> bytes:
+    """``card.md`` of a release of ``size`` synthetic records."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("dpcond.release"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    epsilon = epsilon_of(privacy)
+    finite = math.isfinite(epsilon)
+    return (
+        environment.get_template("card.md.j2")
+        .render(
+            spec=spec,
+            privacy=privacy,
+            method=method,
+            options=options,
+            size=size,
+            promise=in_words(privacy),
+            private=finite,
+            factor=f"{math.exp(epsilon):.4g}" if epsilon < 700 else "astronomical",
+            confidence=f"{100 / (1 + math.exp(-epsilon)):.4g}",
+            stages=privacy.get("plan", {}).get("stages", []),
+            accountants={k: v for k, v in privacy.get("accountants", {}).items() if v is not None},
+        )
+        .encode()
+    )
