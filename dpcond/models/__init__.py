@@ -3,12 +3,15 @@
 from dpcond.models.build import MODELS, Network, build, initialise
 from dpcond.models.convnet import ConvNet
 from dpcond.models.device import resolve_device
+from dpcond.models.ensemble import Engine, Ensemble
 from dpcond.models.others import MLP, LeNet, ResNet18
 
 __all__ = [
     "MLP",
     "MODELS",
     "ConvNet",
+    "Engine",
+    "Ensemble",
     "LeNet",
     "Network",
     "ResNet18",

@@ -74,9 +74,7 @@ def build(
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(MODELS)}"
         raise InputError(f"model {name!r} is unknown: {hint}")
     if name != "mlp" and len(shape) != 3:
-        raise InputError(
-            f"model {name!r} on records of shape {shape}: it takes images (C, H, W); use 'mlp' for tables"
-        )
+        raise InputError(f"model {name!r} on records of shape {shape}: it takes images (C, H, W); use 'mlp' for tables")
     target = resolve_device(device)
     try:
         with torch.device("meta"):  # builds the modules without drawing from the global generator

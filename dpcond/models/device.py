@@ -18,7 +18,5 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     except RuntimeError:
         raise InputError(f"device {device!r}: expected 'auto', 'cpu', 'cuda' or 'cuda:N'") from None
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
-        raise InputError(
-            f"device {device!r}: {torch.cuda.device_count()} CUDA devices here; use 'auto' or 'cpu'"
-        )
+        raise InputError(f"device {device!r}: {torch.cuda.device_count()} CUDA devices here; use 'auto' or 'cpu'")
     return resolved
