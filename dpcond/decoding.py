@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 
 def denormalize(x: ArrayLike, spec: DataSpec) -> NDArray[np.float64]:
     """Undo the public normalisation of ``x`` [M, *shape]: values within ``spec.bounds`` (clipped to them)."""
+    return np.clip(_unclipped(x, spec), *spec.bounds)
+
+
+def _unclipped(x: ArrayLike, spec: DataSpec) -> NDArray[np.float64]:
     values = np.asarray(x, dtype=np.float64)
     if values.shape[1:] != spec.shape:
         raise InputError(f"values of shape {values.shape}: expected [M, {', '.join(map(str, spec.shape))}]")
     per_channel = (-1,) + (1,) * (len(spec.shape) - 1)
     mean, std = (np.asarray(v, dtype=np.float64).reshape(per_channel) for v in (spec.mean, spec.std))
-    return np.clip(values * std + mean, *spec.bounds)
+    return values * std + mean
 
 
 def decode_images(x: ArrayLike, spec: DataSpec) -> NDArray[np.uint8]:
@@ -52,8 +56,8 @@ def decode_rows(x: ArrayLike, y: ArrayLike, spec: DataSpec) -> pandas.DataFrame:
     import pandas as pd
 
     schema = table_schema(spec)
-    unit = denormalize(x, spec)
-    unit = (unit - spec.bounds[0]) / (spec.bounds[1] - spec.bounds[0])
+    low, high = spec.bounds
+    unit = (_unclipped(x, spec) - low) / (high - low)
     decoded: dict[str, Any] = {}
     start = 0
     for column in schema.encoded:
@@ -64,7 +68,7 @@ def decode_rows(x: ArrayLike, y: ArrayLike, spec: DataSpec) -> pandas.DataFrame:
         else:
             assert column.low is not None
             assert column.high is not None
-            number = column.low + block[:, 0] * (column.high - column.low)
+            number = column.low + np.clip(block[:, 0], 0, 1) * (column.high - column.low)
             decoded[column.name] = np.rint(number).astype(np.int64) if column.integer else number
     decoded[schema.label] = np.asarray(schema.classes, dtype=object)[np.asarray(y, dtype=np.int64)]
     order = [c.name for c in schema.columns if c.name in decoded]

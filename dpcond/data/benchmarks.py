@@ -66,9 +66,7 @@ def read_svhn(root: Path) -> tuple[Arrays, Arrays]:
     )
 
 
-def _both(
-    spec: DataSpec, root: Path, wanted: str, make: Callable[[bool, bool], Any]
-) -> tuple[Arrays, Arrays]:
+def _both(spec: DataSpec, root: Path, wanted: str, make: Callable[[bool, bool], Any]) -> tuple[Arrays, Arrays]:
     """Training and test set; ``make(train, download)`` opens one of torchvision's."""
     return _arrays(_open(spec, root, wanted, make, True)), _arrays(_open(spec, root, wanted, make, False))
 

@@ -65,9 +65,7 @@ def _columns(file: pyarrow.parquet.ParquetFile, name: str) -> tuple[str, str]:
     return images[0], labels[0]
 
 
-def _encoded(
-    files: Sequence[pyarrow.parquet.ParquetFile], column: str, name: str
-) -> Iterator[tuple[str, bytes]]:
+def _encoded(files: Sequence[pyarrow.parquet.ParquetFile], column: str, name: str) -> Iterator[tuple[str, bytes]]:
     """Where each image is, and its bytes; read in small batches."""
     row = 0
     for file in files:

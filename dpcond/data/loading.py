@@ -91,13 +91,11 @@ def _load_own(
     if schema is not None:
         if classes is not None or path.suffix not in TABLE_SUFFIXES:
             raise InputError(
-                f"{path.name}: a schema goes with a table ({', '.join(TABLE_SUFFIXES)}) and declares its classes "
+                f"{path.name}: a schema goes with {', '.join(TABLE_SUFFIXES)} and declares the classes "
                 "itself; leave schema or classes out"
             )
         declared = read_schema(schema)
-        spec = tables.table_spec(
-            name, declared, records, "a table given by the user, with its declared schema"
-        )
+        spec = tables.table_spec(name, declared, records, "a table given by the user, with its declared schema")
         held_out = tables.read(test, declared, name) if test else None
         return assemble(spec, tables.read(path, declared, name), held_out, public_counts)
     if path.is_dir() and not list(path.glob("*.parquet")):
@@ -126,9 +124,7 @@ def _load_own(
 def class_names(classes: int | Sequence[str] | None, name: str) -> tuple[str, ...]:
     """Declared class names; a number n stands for the names 0 … n-1."""
     if classes is None:
-        raise InputError(
-            f"{name}: declare the classes, names or how many (classes=10); labels do not declare them"
-        )
+        raise InputError(f"{name}: declare the classes, names or how many (classes=10); labels do not declare them")
     if isinstance(classes, bool | str):
         raise InputError(f"classes={classes!r}: expected two or more class names, or how many")
     return tuple(map(str, range(classes))) if isinstance(classes, int) else tuple(classes)

@@ -21,8 +21,6 @@ def read(path: Path, name: str) -> tuple[Arrays, Arrays | None]:
     except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(f"{name}: {path} is not an npz file or is truncated ({error})") from None
     if not {"x", "y"} <= set(arrays) or ("x_test" in arrays) != ("y_test" in arrays):
-        raise InputError(
-            f"{name}: {path} holds {found}; expected arrays x and y (and both x_test and y_test)"
-        )
+        raise InputError(f"{name}: {path} holds {found}; expected arrays x and y (and both x_test and y_test)")
     test = (as_uint8_images(arrays["x_test"], name), arrays["y_test"]) if "x_test" in arrays else None
     return (as_uint8_images(arrays["x"], name), arrays["y"]), test

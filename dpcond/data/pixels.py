@@ -17,7 +17,7 @@ Pixels = NDArray[np.uint8]
 def stack_images(images: Iterable[tuple[str, Path | bytes]], count: int, name: str) -> Pixels:
     """Decode ``count`` images (where each is, for messages; its file or bytes) into uint8 [count, C, H, W].
 
-    The first image sets the size and the mode (grey or RGB), which are taken to be public; an image of another
+    The first image sets size and mode (grey or RGB), which are taken to be public; an image of another
     size is refused, one of another mode is converted. One image is decoded at a time, so memory stays flat.
     """
     from PIL import Image
@@ -31,9 +31,7 @@ def stack_images(images: Iterable[tuple[str, Path | bytes]], count: int, name: s
                     mode = "L" if image.mode in ("1", "L") else "RGB"
                 pixels = np.atleast_3d(np.asarray(image.convert(mode))).transpose(2, 0, 1)
         except (OSError, ValueError, SyntaxError) as error:  # Pillow's ways to say truncated or not an image
-            raise InputError(
-                f"{name}: {where} is not an image or is truncated ({error}); replace it"
-            ) from None
+            raise InputError(f"{name}: {where} is not an image or is truncated ({error}); replace it") from None
         if out is None:
             out = np.empty((count, *pixels.shape), dtype=np.uint8)
         if pixels.shape != out.shape[1:]:
@@ -54,7 +52,7 @@ def _size(shape: tuple[int, ...]) -> str:
 def as_uint8_images(x: NDArray[np.generic], name: str) -> Pixels:
     """An array of images in a common layout → uint8 [N, C, H, W].
 
-    Accepts [N, H, W], [N, C, H, W] and [N, H, W, C] with C = 1 or 3; uint8, or floats within [0, 1] (rounded to
+    Accepts [N, H, W], [N, C, H, W] and [N, H, W, C] with C = 1 or 3; uint8, or floats in [0, 1] (rounded to
     multiples of 1/255).
     """
     if x.ndim == 3:
@@ -75,7 +73,5 @@ def as_uint8_images(x: NDArray[np.generic], name: str) -> Pixels:
         raise InputError(f"{name}: x holds NaN or infinite pixels; replace them or drop those records")
     if values.size and (values.min() < 0 or values.max() > 1):
         wrong = values.min() if values.min() < 0 else values.max()
-        raise InputError(
-            f"{name}: pixel value {wrong:g} is outside [0, 1]; scale floats to [0, 1] or store uint8"
-        )
+        raise InputError(f"{name}: pixel value {wrong:g} is outside [0, 1]; scale floats to [0, 1] or store uint8")
     return np.rint(values * 255).astype(np.uint8)

@@ -123,8 +123,6 @@ def label_indices(y: NDArray[np.generic], spec: DataSpec) -> NDArray[np.int64]:
         unknown = next((v for v in names if v not in index), None)
         if unknown is not None or None in names:
             declared = ", ".join(spec.classes)
-            raise InputError(
-                f"{spec.name}: label {unknown!r} is not one of the declared classes ({declared})"
-            )
+            raise InputError(f"{spec.name}: label {unknown!r} is not one of the declared classes ({declared})")
         return np.array([index[v] for v in names], dtype=np.int64)
     raise InputError(f"{spec.name}: labels are {y.dtype}; expected whole numbers or class names")

@@ -44,6 +44,8 @@ def encode(frame: pandas.DataFrame, schema: TableSchema, name: str) -> Arrays:
     extra = next((c for c in frame.columns if c not in declared), None)
     if extra is not None:
         raise InputError(f"{name}: column {extra!r} is not in the schema; declare it, or with drop = true")
+    if frame.empty:
+        raise InputError(f"{name}: no records were found; give a table with at least one row")
     label = next(c for c in schema.columns if c.name == schema.label)
     y = _categories(frame[schema.label], label, name).argmax(axis=1)
     return np.concatenate([_encode(frame[c.name], c, name) for c in schema.encoded], axis=1), y
@@ -86,7 +88,7 @@ def _number(values: pandas.Series[Any], column: Column, name: str) -> NDArray[np
     bad = np.flatnonzero(~((number >= column.low) & (number <= column.high)))
     if len(bad):
         raise InputError(
-            f"{name}: column {column.name!r}, row {bad[0]}: {values.iloc[bad[0]]!r} is not a number within its "
+            f"{name}: column {column.name!r}, row {bad[0]}: {values.iloc[bad[0]]!r} is not within the "
             f"declared bounds [{column.low:g}, {column.high:g}]; correct it, clip it, or declare wider bounds"
         )
     return ((number - column.low) / (column.high - column.low)).astype(np.float32)[:, None]
