@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from dpcond.privacy.queries import ClassCounts
 from dpcond.spec import DataSpec
 from dpcond.synthetic import SyntheticSet
 
+CPU = torch.device("cpu")
 COUNTS = "counts"
 COUNTS_SHARE = 0.02  # of the squared-signal budget; a histogram needs little
 
@@ -51,9 +53,24 @@ class Run:
 
     ipc: int
     seed: int = 0
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
     progress: Progress = silent
     checkpoints: Path | None = None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run is expected to take, measured on public noise.
+
+    Attributes:
+        asking: seconds of reading records and computing statistics.
+        condensing: seconds of public optimisation.
+        kept: bytes of answers and networks held at once.
+    """
+
+    asking: float
+    condensing: float
+    kept: int
 
 
 @dataclass(frozen=True)
@@ -63,6 +80,7 @@ class Method:
     Attributes:
         stages: (spec, ipc, options) -> planned stages; reads public things only.
         condense: (curator, options, run) -> the synthetic set, from answers only.
+        rehearse: (spec, options, run) -> expected cost, from one query and one step on public noise.
         kinds: kinds of data it works on.
     """
 
@@ -72,15 +90,22 @@ class Method:
     options: type[Options]
     stages: Callable[[DataSpec, int, Any], tuple[Stage, ...]]
     condense: Callable[[Curator, Any, Run], SyntheticSet]
+    rehearse: Callable[[DataSpec, Any, Run], Cost]
     kinds: tuple[str, ...] = ("image", "table")
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Seconds that ``work`` takes, after one warm-up."""
+    work()
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
 def with_counts(spec: DataSpec, *stages: Stage) -> tuple[Stage, ...]:
     """Put a charged noisy histogram first when the class counts are private; scale the other shares to the rest."""
     if spec.class_counts is not None:
         return stages
-    from dataclasses import replace
-
     counts = Stage(COUNTS, 1, spec.num_classes, COUNTS_SHARE, purpose="noisy number of records per class")
     return (counts, *(replace(s, share=s.share * (1 - COUNTS_SHARE)) for s in stages))
 

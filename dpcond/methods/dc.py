@@ -19,8 +19,9 @@ from torch.optim import SGD, Adam
 
 from dpcond.augment import Augment, default_strategy
 from dpcond.errors import AnswerLost
-from dpcond.methods.base import Method, Options, Run
+from dpcond.methods.base import Cost, Method, Options, Run, seconds
 from dpcond.methods.checkpoint import Checkpoint
+from dpcond.methods.features import noise_records
 from dpcond.models import build
 from dpcond.privacy.curator import Curator
 from dpcond.privacy.plan import Stage
@@ -154,6 +155,24 @@ def train(
         optimizer.step()
 
 
+def rehearse(spec: DataSpec, options: DCOptions, run: Run) -> Cost:
+    """Expected cost, measured on noise."""
+    stage = stages(spec, run.ipc, options)[-1]
+    net = network(spec, 0, options.width, run.device)
+    records, labels = noise_records(spec, 32, 0).to(run.device), torch.zeros(32, dtype=torch.long, device=run.device)
+    query = GradientSum(net, options.clip, "rehearsal")
+    asking = seconds(lambda: query.sum(records, labels)) / 32 * spec.records * stage.sampling_rate * stage.count
+    synthetic = SyntheticSet.start(spec, run.ipc, "noise", 0, options.factor).to(run.device)
+    target = [torch.zeros_like(p) for p in net.parameters()]
+
+    def match() -> None:
+        distance(synthetic_gradient(net, synthetic, options.clip), target, options.distance).backward()
+
+    per_gradient = options.matches * seconds(match)
+    per_gradient += options.train_steps * seconds(lambda: train(net, synthetic, options, 1, None, 0))
+    return Cost(asking, per_gradient * stage.count, 8 * query.dimension)
+
+
 METHOD = Method(
     name="dc",
     summary="gradient matching: noisy gradients of networks trained on the synthetic set",
@@ -161,4 +180,5 @@ METHOD = Method(
     options=DCOptions,
     stages=stages,
     condense=condense,
+    rehearse=rehearse,
 )

@@ -12,10 +12,10 @@ from pydantic import Field
 from torch.optim import Adam
 
 from dpcond.augment import default_strategy
-from dpcond.methods.base import Method, Options, Run, class_sizes, with_counts
+from dpcond.methods.base import Cost, Method, Options, Run, class_sizes, with_counts
 from dpcond.methods.checkpoint import Checkpoint
 from dpcond.methods.features import network_feature, network_width
-from dpcond.methods.matching import ReleasedMeans, match_means, mean_distance, release_means
+from dpcond.methods.matching import ReleasedMeans, match_means, mean_distance, rehearse_means, release_means
 from dpcond.privacy.curator import Curator
 from dpcond.privacy.plan import Stage
 from dpcond.privacy.queries import ClassSums, Feature
@@ -106,6 +106,14 @@ def _per_step(curator: Curator, synthetic: SyntheticSet, options: DMOptions, run
     return synthetic
 
 
+def rehearse(spec: DataSpec, options: DMOptions, run: Run) -> Cost:
+    """Expected cost, measured on noise."""
+    one_shot = options.schedule == "one-shot"
+    steps = options.steps * options.networks_per_step if one_shot else options.networks
+    stage = stages(spec, run.ipc, options)[-1]
+    return rehearse_means(spec, stage, feature(spec, 0, options, run), run, steps, options.factor)
+
+
 METHOD = Method(
     name="dm",
     summary="distribution matching: class means of many random networks, released once",
@@ -113,4 +121,5 @@ METHOD = Method(
     options=DMOptions,
     stages=stages,
     condense=condense,
+    rehearse=rehearse,
 )

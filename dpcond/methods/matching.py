@@ -11,9 +11,12 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from dpcond.errors import AnswerLost, InputError
-from dpcond.methods.base import Run, class_sizes
+from dpcond.methods.base import Cost, Run, class_sizes, seconds
+from dpcond.methods.features import noise_records
 from dpcond.privacy.curator import Curator
+from dpcond.privacy.plan import Stage
 from dpcond.privacy.queries import ClassSums, Feature
+from dpcond.spec import DataSpec
 from dpcond.synthetic import SyntheticSet
 
 
@@ -91,3 +94,17 @@ def mean_distance(synthetic: SyntheticSet, released: ReleasedMeans) -> Tensor:
     rows = released.feature.public(examples)
     means = rows.view(synthetic.num_classes, -1, rows.shape[1]).mean(1)
     return (means - released.means).square().sum()
+
+
+def rehearse_means(spec: DataSpec, stage: Stage, feature: Feature, run: Run, steps: int, factor: int = 1) -> Cost:
+    """Time one query on 64 noise records and one matching step, and scale to the plan."""
+    records = noise_records(spec, 64, 0).to(run.device)
+    labels = torch.zeros(64, dtype=torch.long, device=run.device)
+    query = ClassSums(feature, spec.num_classes, "rehearsal")
+    asking = seconds(lambda: query.sum(records, labels)) / 64 * spec.records * stage.sampling_rate * stage.count
+    synthetic = SyntheticSet.start(spec, run.ipc, "noise", 0, factor).to(run.device)
+    target = ReleasedMeans(feature, torch.zeros(query.shape, device=run.device))
+    step = seconds(lambda: mean_distance(synthetic, target).backward())
+    network = feature.statistic
+    weights = sum(p.numel() for p in network.parameters()) if isinstance(network, torch.nn.Module) else 0
+    return Cost(asking, step * steps, 4 * stage.count * (stage.dimension + weights))

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from dpcond.methods.base import Method, Options, Run, with_counts
+from dpcond.methods.base import Cost, Method, Options, Run, with_counts
 from dpcond.methods.features import pixel_feature
-from dpcond.methods.matching import ReleasedMeans, match_means, release_means
+from dpcond.methods.matching import ReleasedMeans, match_means, rehearse_means, release_means
 from dpcond.models import initialise
 from dpcond.privacy.curator import Curator
 from dpcond.privacy.plan import Stage
@@ -100,6 +100,12 @@ def _generate(synthetic: SyntheticSet, released: ReleasedMeans, options: MERFOpt
     return synthetic
 
 
+def rehearse(spec: DataSpec, options: MERFOptions, run: Run) -> Cost:
+    """Expected cost, measured on noise (a generator's steps are priced as those of points)."""
+    public = pixel_feature(spec, 0, options.frequencies, options.scale, run.device)
+    return rehearse_means(spec, stages(spec, run.ipc, options)[-1], public, run, options.steps)
+
+
 METHOD = Method(
     name="merf",
     summary="DP-MERF: one noisy mean embedding of random Fourier features",
@@ -107,4 +113,5 @@ METHOD = Method(
     options=MERFOptions,
     stages=stages,
     condense=condense,
+    rehearse=rehearse,
 )

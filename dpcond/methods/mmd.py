@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from dpcond.methods.base import Method, Options, Run, with_counts
+from dpcond.methods.base import Cost, Method, Options, Run, with_counts
 from dpcond.methods.dm import default_rate
 from dpcond.methods.features import network_feature
-from dpcond.methods.matching import match_means, release_means
+from dpcond.methods.matching import match_means, rehearse_means, release_means
 from dpcond.privacy.curator import Curator
 from dpcond.privacy.plan import Stage
+from dpcond.privacy.queries import Feature
 from dpcond.spec import DataSpec
 from dpcond.synthetic import SyntheticSet
 
@@ -48,24 +49,30 @@ def stages(spec: DataSpec, ipc: int, options: MMDOptions) -> tuple[Stage, ...]:
     return with_counts(spec, means)
 
 
+def feature(spec: DataSpec, index: int, options: MMDOptions, run: Run) -> Feature:
+    """The ``index``-th public feature of a run."""
+    return network_feature(
+        spec,
+        run.seed * 1_000_003 + index,
+        width=options.width,
+        device=run.device,
+        frequencies=options.frequencies,
+        scale=options.scale,
+    )
+
+
 def condense(curator: Curator, options: MMDOptions, run: Run) -> SyntheticSet:
     """Ask, then match."""
     spec = curator.spec
-    released = release_means(
-        curator,
-        STAGE,
-        lambda index: network_feature(
-            spec,
-            run.seed * 1_000_003 + index,
-            width=options.width,
-            device=run.device,
-            frequencies=options.frequencies,
-            scale=options.scale,
-        ),
-        run,
-    )
+    released = release_means(curator, STAGE, lambda i: feature(spec, i, options, run), run)
     synthetic = SyntheticSet.start(spec, run.ipc, "noise", run.seed, options.factor).to(run.device)
     return match_means(synthetic, released, run, steps=options.steps, lr=options.lr)
+
+
+def rehearse(spec: DataSpec, options: MMDOptions, run: Run) -> Cost:
+    """Expected cost, measured on noise."""
+    stage = stages(spec, run.ipc, options)[-1]
+    return rehearse_means(spec, stage, feature(spec, 0, options, run), run, options.steps, options.factor)
 
 
 METHOD = Method(
@@ -75,4 +82,5 @@ METHOD = Method(
     options=MMDOptions,
     stages=stages,
     condense=condense,
+    rehearse=rehearse,
 )

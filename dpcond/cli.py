@@ -1,0 +1,330 @@
+"""The command line: parse, call, render. Every command answers --help at once; libraries load when they are needed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dpcond.errors import InputError
+
+if TYPE_CHECKING:
+    from dpcond.config import Config
+    from dpcond.data import Data
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Condense a private dataset into a tiny synthetic one that is provably differentially private.\n\n"
+    "A first run: **dpcond condense --data digits --epsilon 2 --out run**, then **dpcond evaluate run/release --data digits** "
+    "and **dpcond verify run/release**.",
+)
+
+# -- options shared by commands ------------------------------------------------------------------------------------
+
+DATA = Annotated[str, typer.Option("--data", help="A built-in dataset (dpcond datasets) or a path to your own.")]
+ROOT = Annotated[Path | None, typer.Option("--data-root", help="Folder of built-in datasets; default $DPCOND_DATA.")]
+RECORDS = Annotated[int | None, typer.Option(help="Your data: declared (public, nominal) number of records.")]
+CLASSES = Annotated[str | None, typer.Option(help="Your data: declared classes, a number or names with commas.")]
+SCHEMA = Annotated[Path | None, typer.Option(help="Your table: TOML schema with declared bounds and categories.")]
+COUNTS = Annotated[
+    bool, typer.Option("--public-counts", help="Declare the exact number of records per class public (as benchmarks do).")
+]
+METHOD = Annotated[str | None, typer.Option("--method", "-m", help="Condensation method (dpcond methods). Default dm.")]
+EPSILON = Annotated[float | None, typer.Option("--epsilon", "-e", help="Privacy budget, 0.05 to 100. Default 1.")]
+DELTA = Annotated[float | None, typer.Option(help="Failure probability, below 1/records. Default 1e-5.")]
+ADJACENCY = Annotated[str | None, typer.Option(help="add_remove (default) or replace_one.")]
+PRIVACY = Annotated[str | None, typer.Option(help="dp (default), or none: no noise, no promise, same code.")]
+NOISE = Annotated[str | None, typer.Option(help="gaussian (default), or discrete: hardened against float attacks.")]
+IPC = Annotated[int | None, typer.Option(help="Synthetic records per class. Default 10.")]
+SEED = Annotated[int | None, typer.Option(help="Public seed of networks and initialisation; never of noise.")]
+DEVICE = Annotated[str | None, typer.Option(help="cpu, cuda or auto (default).")]
+CONFIG = Annotated[Path | None, typer.Option("--config", help="TOML file with any of these settings.")]
+SET = Annotated[list[str] | None, typer.Option("--set", help="Any setting, e.g. --set networks=50. Repeatable.")]
+
+
+def main() -> None:
+    """Entry point: bad input is one line on stderr and status 2; nothing else is caught."""
+    try:
+        app(standalone_mode=True)
+    except InputError as error:
+        print(f"dpcond: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("dpcond: interrupted; what was spent is in the ledger, go on with --resume", file=sys.stderr)
+        sys.exit(130)
+
+
+def _load(
+    data: str, root: Path | None, records: int | None, classes: str | None, schema: Path | None, counts: bool
+) -> Data:
+    from dpcond.data import load
+
+    return load(data, root, public_counts=counts, records=records, classes=_classes(classes), schema=schema)
+
+
+def _classes(text: str | None) -> int | list[str] | None:
+    if text is None:
+        return None
+    return int(text) if text.isdigit() else [name.strip() for name in text.split(",")]
+
+
+def _config(file: Path | None, settings: list[str] | None, **given: Any) -> Config:
+    from dpcond.config import load_config
+
+    keys = {
+        "epsilon": "privacy.epsilon",
+        "delta": "privacy.delta",
+        "adjacency": "privacy.adjacency",
+        "privacy": "privacy.mode",
+        "noise": "privacy.noise",
+        "device": "engine.device",
+    }
+    stated = {keys.get(name, name): value for name, value in given.items() if value is not None}
+    return load_config(file, settings or [], stated)
+
+
+def _table(title: str, rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for name in rows[0]:
+        table.add_column(name.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
+    Console().print(table)
+
+
+@contextmanager
+def _progress() -> Iterator[tuple[Callable[[int, int, str], None], Callable[[float], None]]]:
+    """A bar with time left and ε spent; yields the callbacks for (done, total, message) and for ε."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description:>12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[spent]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), refresh_per_second=2) as bar:
+        tasks: dict[str, Any] = {}
+        spent = ""
+
+        def advance(done: int, total: int, message: str) -> None:
+            if message not in tasks:
+                tasks[message] = bar.add_task(message, total=total, spent=spent)
+            bar.update(tasks[message], completed=done, total=total, spent=spent)
+
+        def spend(epsilon: float) -> None:
+            nonlocal spent
+            spent = "ε = ∞ (not private)" if epsilon == float("inf") else f"ε spent {epsilon:.3f}"
+
+        yield advance, spend
+
+
+# -- commands ------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def datasets() -> None:
+    """List the built-in datasets."""
+    from dpcond.data import describe
+
+    _table("datasets", describe())
+
+
+@app.command()
+def methods(
+    name: Annotated[str | None, typer.Argument(help="A method, for its options.")] = None,
+) -> None:
+    """List the methods, or the options of one."""
+    from dpcond.methods import registry
+
+    if name is None:
+        rows = [{"method": m.name, "what it does": m.summary, "source": m.source} for m in registry.METHODS.values()]
+        _table("methods", rows)
+        return
+    fields = registry.get(name).options.model_fields
+    _table(
+        f"options of {name} (--set key=value)",
+        [{"key": k, "default": f.default, "meaning": f.description} for k, f in fields.items()],
+    )
+
+
+@app.command()
+def doctor() -> None:
+    """Check this installation: versions, device, secure randomness, and accountants against known values."""
+    from dpcond.diagnosis import diagnose
+
+    rows = diagnose()
+    _table("doctor", rows)
+    if not all(row["ok"] for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command(name="plan")
+def plan_command(
+    data: DATA,
+    data_root: ROOT = None,
+    method: METHOD = None,
+    epsilon: EPSILON = None,
+    delta: DELTA = None,
+    ipc: IPC = None,
+    adjacency: ADJACENCY = None,
+    privacy: PRIVACY = None,
+    seed: SEED = None,
+    records: RECORDS = None,
+    classes: CLASSES = None,
+    schema: SCHEMA = None,
+    public_counts: COUNTS = False,
+    config: CONFIG = None,
+    set_: SET = None,
+) -> None:
+    """Show what a run would ask, with which noise, for how much of the budget. Spends nothing, reads no record."""
+    from dpcond.data import describe_spec
+    from dpcond.pipeline import outlook, plan
+    from dpcond.privacy.certificate import certify
+
+    chosen = _config(
+        config, set_, method=method, epsilon=epsilon, delta=delta, ipc=ipc, adjacency=adjacency, privacy=privacy, seed=seed
+    )
+    spec = describe_spec(
+        data, data_root, public_counts=public_counts, records=records, classes=_classes(classes), schema=schema
+    )
+    planned = plan(spec, chosen)
+    _table(f"{chosen.method} on {spec.name}, {chosen.ipc} records per class", outlook(planned, spec))
+    found = certify(planned.events(), planned.delta, planned.adjacency)
+    if not found.private:
+        typer.echo("NOT PRIVATE: no noise, no clip, epsilon = inf")
+        return
+    stated = ", ".join(f"{name} {e:.4f}" for name, e in found.accountants.items() if e is not None)
+    typer.echo(f"epsilon = {found.epsilon:g} at delta = {found.delta:g} ({found.adjacency}), quoted from {found.quoted}")
+    typer.echo(f"accountants: {stated}")
+
+
+@app.command()
+def condense(
+    data: DATA,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; the release goes to OUT/release.")],
+    data_root: ROOT = None,
+    method: METHOD = None,
+    epsilon: EPSILON = None,
+    delta: DELTA = None,
+    ipc: IPC = None,
+    adjacency: ADJACENCY = None,
+    privacy: PRIVACY = None,
+    noise: NOISE = None,
+    seed: SEED = None,
+    device: DEVICE = None,
+    records: RECORDS = None,
+    classes: CLASSES = None,
+    schema: SCHEMA = None,
+    public_counts: COUNTS = False,
+    config: CONFIG = None,
+    set_: SET = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in OUT.")] = False,
+) -> None:
+    """Condense a dataset under a privacy budget and write the release."""
+    from dpcond.pipeline import run
+
+    chosen = _config(
+        config,
+        set_,
+        method=method,
+        epsilon=epsilon,
+        delta=delta,
+        ipc=ipc,
+        adjacency=adjacency,
+        privacy=privacy,
+        noise=noise,
+        seed=seed,
+        device=device,
+    )
+    loaded = _load(data, data_root, records, classes, schema, public_counts)
+    with _progress() as (advance, spend):
+        release = run(loaded, chosen, out, resume=resume, progress=advance, spending=spend)
+    promise = f"epsilon = {release.epsilon:g}, delta = {release.privacy['delta']:g}" if release.private else "NOT PRIVATE"
+    typer.echo(f"{len(release)} synthetic records, {promise}")
+    typer.echo(f"look at {out}/release/preview.png, read {out}/release/card.md, check with: dpcond verify {out}/release")
+
+
+@app.command()
+def evaluate(
+    release: Annotated[Path, typer.Argument(help="A release folder.")],
+    data: DATA,
+    data_root: ROOT = None,
+    protocol: Annotated[str, typer.Option(help="quick, or dc: the field's own (1000 epochs, width 128).")] = "quick",
+    models: Annotated[str | None, typer.Option(help="Networks, with commas: convnet,mlp,lenet,resnet18.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Networks trained per model.")] = 5,
+    baselines: Annotated[bool, typer.Option(help="Train the baselines too (they read real data).")] = True,
+    device: DEVICE = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write metrics.json here.")] = None,
+) -> None:
+    """Train networks on a release, test them on real test data, beside baselines."""
+    from dpcond.evaluate.comparison import compare
+    from dpcond.release import Release
+
+    loaded = _load(data, data_root, None, None, None, False)
+    names = None if models is None else [name.strip() for name in models.split(",")]
+    with _progress() as (advance, _):
+        metrics = compare(
+            Release.load(release),
+            loaded,
+            protocol,
+            models=names,
+            seeds=seeds,
+            baselines=baselines,
+            device=device or "auto",
+            progress=advance,
+        )
+    _table(f"{release} · protocol {protocol} · {seeds} seeds", metrics["table"])
+    if json_file is not None:
+        _write_json(json_file, metrics)
+
+
+def _write_json(path: Path, value: Any) -> None:
+    try:
+        path.write_text(json.dumps(value, indent=1) + "\n")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None
+
+
+@app.command()
+def verify(release: Annotated[Path, typer.Argument(help="A release folder.")]) -> None:
+    """Check a release: hashes, ledger, and epsilon recomputed from the ledger alone. Status 1 if anything fails."""
+    from dpcond.release import verify as check
+
+    report = check(release)
+    _table(str(release), [{"check": c.name, "holds": "yes" if c.ok else "NO", "found": c.detail} for c in report.checks])
+    typer.echo("verified" if report.ok else "NOT VERIFIED")
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command(name="export")
+def export_command(
+    release: Annotated[Path, typer.Argument(help="A release folder.")],
+    to: Annotated[str, typer.Option(help="npz, png or parquet.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File or folder to write.")],
+) -> None:
+    """Write a release's records in a common format."""
+    from dpcond.release import Release, export
+
+    export(Release.load(release), to, out)
+    typer.echo(f"wrote {out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""From a dataset and a budget to a release: plan, then spend, then write."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dpcond import __version__
+from dpcond.config import Config, checked
+from dpcond.data import Data
+from dpcond.errors import InputError
+from dpcond.methods import registry
+from dpcond.methods.base import Progress, Run, silent
+from dpcond.models import resolve_device
+from dpcond.privacy import accountants
+from dpcond.privacy.certificate import certify
+from dpcond.privacy.curator import Curator
+from dpcond.privacy.ledger import Ledger
+from dpcond.privacy.noise import DiscreteGaussianNoise, GaussianNoise, NoiseSource, SeededEntropy
+from dpcond.privacy.plan import Plan, canonical, make_plan
+from dpcond.release import Release, statement
+from dpcond.spec import DataSpec
+
+NOISE = {"gaussian": GaussianNoise, "discrete": DiscreteGaussianNoise}
+
+
+def plan(spec: DataSpec, config: Config, *, noise: NoiseSource | None = None) -> Plan:
+    """The calibrated plan of a run. Reads public metadata only, spends nothing.
+
+    Args:
+        noise: a source other than the operating system's, for tests; it is written into the plan.
+
+    Raises:
+        InputError: an unknown method or option, or a budget outside its range.
+    """
+    method = registry.get(config.method, spec)
+    options = checked(method.options, config.options, f"options of {config.method}")
+    private = config.privacy.mode == "dp"
+    if private and not config.privacy.delta < 1 / spec.records:
+        raise InputError(
+            f"delta {config.privacy.delta:g} with {spec.records:,} declared records: a delta of 1/{spec.records} or more "
+            f"allows releasing a whole record; use less than {1 / spec.records:.2g}"
+        )
+    public = {
+        "dpcond": __version__,
+        "spec": spec.to_json(),
+        "method": config.method,
+        "options": options.model_dump(),
+        "ipc": config.ipc,
+        "seed": config.seed,
+        "noise": config.privacy.noise if private else "none",
+        "entropy": "operating system" if noise is None or noise.entropy.private else "seeded, NOT PRIVATE",
+    }
+    stages = method.stages(spec, config.ipc, options)
+    return make_plan(
+        stages, config.privacy.epsilon, config.privacy.delta, config.privacy.adjacency, public, private=private
+    )
+
+
+def outlook(planned: Plan, spec: DataSpec) -> list[dict[str, Any]]:
+    """Rows for people: what each stage asks, its noise, its share, the best signal-to-noise, and expected cost.
+
+    ``signal/noise`` is an upper bound, reached if all records agree: expected records over (noise · √dimension).
+    Time is measured on public noise here and now; the last row is the method's own post-processing.
+    """
+    public = planned.public
+    method = registry.get(public["method"], spec)
+    context = Run(public["ipc"], public["seed"], resolve_device("auto"))
+    cost = method.rehearse(spec, method.options(**public["options"]), context)
+    rows = []
+    for row in planned.describe():
+        noise = row["noise_multiplier"] * row["dimension"] ** 0.5
+        expected = spec.records * row["sampling_rate"]
+        rows.append(
+            {
+                "stage": row["stage"],
+                "asks for": row["purpose"],
+                "releases": row["events"],
+                "rate": row["sampling_rate"],
+                "values": row["dimension"],
+                "noise": row["noise_multiplier"],
+                "share": row["share"],
+                "epsilon alone": row["epsilon_alone"],
+                "signal/noise ≤": expected / noise if noise else float("inf"),
+                "time": "-",
+            }
+        )
+    rows[-1]["time"] = _duration(cost.asking)
+    after = dict.fromkeys(rows[0], "-")
+    after |= {"stage": "(public)", "asks for": f"condensing; about {cost.kept / 2**20:.0f} MiB kept"}
+    return [*rows, after | {"time": _duration(cost.condensing)}]
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def condense(
+    data: Data,
+    method: str = "dm",
+    epsilon: float = 1.0,
+    delta: float = 1e-5,
+    ipc: int = 10,
+    *,
+    privacy: str = "dp",
+    options: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    out: str | Path | None = None,
+    resume: bool = False,
+    progress: Progress = silent,
+) -> Release:
+    """Condense ``data`` into ``ipc`` synthetic records per class within (``epsilon``, ``delta``).
+
+    Args:
+        data: from :func:`dpcond.load`.
+        method: ``dm``, ``dc``, ``mmd``, ``merf``.
+        privacy: ``"none"`` runs without noise and promises nothing.
+        options: the method's own options.
+        seed: public; of networks and initialisation, never of noise.
+        out: folder of the run, with its ledger and the release; without it, a temporary one.
+        resume: go on with an interrupted run in ``out``.
+
+    Returns:
+        The release, a torch ``Dataset``; already written to ``out/release`` when ``out`` is given.
+
+    Example:
+        >>> data = dpcond.load("digits")
+        >>> release = dpcond.condense(data, method="merf", epsilon=2.0, delta=1e-5, ipc=5)
+        >>> release.save("my-release")
+    """
+    tree = {
+        "method": method,
+        "ipc": ipc,
+        "seed": seed,
+        "options": dict(options or {}),
+        "privacy": {"mode": privacy, "epsilon": epsilon, "delta": delta},
+        "engine": {"device": device},
+    }
+    return run(data, checked(Config, tree, "condense"), out, resume=resume, progress=progress)
+
+
+def run(
+    data: Data,
+    config: Config,
+    out: str | Path | None = None,
+    *,
+    resume: bool = False,
+    progress: Progress = silent,
+    spending: Callable[[float], None] | None = None,
+    noise: NoiseSource | None = None,
+) -> Release:
+    """Carry a configuration out; see :func:`condense`.
+
+    Args:
+        spending: called about once a second with ε spent so far, by the running RDP tracker.
+        noise: a seeded source for tests; it stamps the release as not private.
+
+    Raises:
+        InputError: the folder is in use, the budget or the options changed since the interrupted run, and the like.
+    """
+    spec = data.spec
+    planned = plan(spec, config, noise=noise)
+    source = noise or _noise(config)
+    scratch = tempfile.TemporaryDirectory(prefix="dpcond-") if out is None else None
+    folder = Path(scratch.name if scratch is not None else str(out))
+    with _open(folder, planned, resume) as ledger:
+        if (folder / "release").exists():
+            raise InputError(f"{folder / 'release'} already exists: this run is finished; give another --out")
+        device = resolve_device(config.engine.device)
+        curator = Curator(
+            spec,
+            planned,
+            data.records,
+            ledger,
+            noise=source,
+            answers=folder / "answers",
+            device=device,
+            batch=config.engine.batch,
+            on_release=None if spending is None else _tracker(ledger, planned, spending),
+        )
+        method = registry.get(config.method, spec)
+        options = method.options(**planned.public["options"])
+        context = Run(config.ipc, config.seed, device, progress, folder / "checkpoints")
+        synthetic = method.condense(curator, options, context)
+        with torch.no_grad():
+            x, y = synthetic.clamp_().decode()
+        words = {"gaussian": "Gaussian, float64", "discrete": "discrete Gaussian on a power-of-two grid", "none": "none"}
+        promise = statement(
+            planned,
+            ledger.events(),
+            certify(planned.events(), planned.delta, planned.adjacency),
+            spec,
+            noise=f"{words[planned.public['noise']]}; entropy: {planned.public['entropy']}",
+            noise_private=planned.private and source.entropy.private,
+        )
+        release = Release(x, y, spec, promise, config.method, _about(planned), synthetic.soft_labels, ledger.path)
+        if scratch is not None:
+            release.scratch = scratch  # the ledger lives as long as the release that will copy it
+        else:
+            release.save(folder / "release")
+    return release
+
+
+def _tracker(ledger: Ledger, planned: Plan, spending: Callable[[float], None]) -> Callable[[str, int], None]:
+    last = 0.0
+
+    def released(stage: str, index: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > 1:
+            last = time.monotonic()
+            spending(accountants.rdp(ledger.events(), planned.delta, planned.adjacency))
+
+    return released
+
+
+def _about(planned: Plan) -> dict[str, Any]:
+    return {"ipc": planned.public["ipc"], "seed": planned.public["seed"], **planned.public["options"]}
+
+
+def _noise(config: Config) -> NoiseSource:
+    if config.privacy.mode == "none":  # nothing is promised, so that a public seed can give the same bytes again
+        return GaussianNoise(SeededEntropy(config.seed))
+    return NOISE[config.privacy.noise]()
+
+
+def _open(folder: Path, planned: Plan, resume: bool) -> Ledger:
+    """The run's ledger, new or resumed; a folder that holds something else is left alone."""
+    path = folder / "ledger.jsonl"
+    if resume and path.exists():
+        return Ledger.resume(path, planned)
+    if folder.exists() and any(folder.iterdir()):
+        fix = "add --resume to go on with it" if path.exists() else "give a new or empty folder"
+        raise InputError(f"{folder} is not empty: {fix}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "plan.json").write_text(json.dumps(json.loads(canonical(planned.to_json())), indent=1) + os.linesep)
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error.strerror}; nothing was spent, give another --out") from None
+    return Ledger.create(path, planned)
