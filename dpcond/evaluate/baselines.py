@@ -14,6 +14,7 @@ from dpcond.evaluate.networks import evaluate, summary
 from dpcond.evaluate.protocols import FULL, Protocol
 from dpcond.evaluate.training import TEST_BATCH
 from dpcond.spec import DataSpec
+from dpcond.synthetic import bounds_of
 
 #: Stands beside every number that was computed from real records without noise.
 NOT_PRIVATE = {"private": False, "note": "not private: trained on real records"}
@@ -65,7 +66,7 @@ def mean_images(sums: Tensor, records_per_class: Tensor, spec: DataSpec) -> Arra
         sums: [classes, *shape] or [classes, features], released sums of normalised records.
         records_per_class: [classes], public or released counts.
     """
-    low, high = (torch.tensor(b).view(-1, *(1,) * (len(spec.shape) - 1)) for b in spec.normalized_bounds)
+    low, high = bounds_of(spec)
     images = sums.double().view(spec.num_classes, *spec.shape)
     counts = records_per_class.double().clamp(min=1.0).view(-1, *(1,) * len(spec.shape))
     return Arrays((images / counts).float().clamp(low, high), torch.arange(spec.num_classes))

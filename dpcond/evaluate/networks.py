@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -67,7 +68,7 @@ def evaluate(
             strategy=strategy,
             device=device,
             engine=engine,
-            progress=None if progress is None else lambda done, total, m=model: progress(m, done, total),
+            progress=None if progress is None else partial(progress, model),
             **options,
         )
         trained = time.perf_counter()

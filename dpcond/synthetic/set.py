@@ -14,6 +14,12 @@ from dpcond.spec import DataSpec
 Init = Literal["noise", "uniform", "warm"]
 
 
+def bounds_of(spec: DataSpec) -> tuple[Tensor, Tensor]:
+    """Lowest and highest normalised values of a record, broadcastable to records [..., *shape]."""
+    mean, std = (torch.tensor(c).view(-1, *(1,) * (len(spec.shape) - 1)) for c in (spec.mean, spec.std))
+    return (spec.bounds[0] - mean) / std, (spec.bounds[1] - mean) / std
+
+
 class SyntheticSet(nn.Module):
     """Learnable ``pixels`` [M, *shape] with fixed labels; starts from public things only.
 
@@ -40,9 +46,7 @@ class SyntheticSet(nn.Module):
                 f"synthetic set of shape {tuple(pixels.shape)} with {len(labels)} labels: expected finite values "
                 f"[M, {', '.join(map(str, spec.shape))}] and M labels"
             )
-        if factor < 1 or (
-            factor > 1 and (spec.kind != "image" or any(side % factor for side in spec.shape[1:]))
-        ):
+        if factor < 1 or (factor > 1 and (spec.kind != "image" or any(side % factor for side in spec.shape[1:]))):
             raise InputError(
                 f"multi-formation factor {factor} on records {spec.shape}: it must divide an image's height and width"
             )
@@ -51,9 +55,8 @@ class SyntheticSet(nn.Module):
         self.pixels = nn.Parameter(pixels.detach().clone().float())
         self.register_buffer("labels", labels.long())
         self.register_buffer("soft_labels", None)
-        rest = (1,) * (len(spec.shape) - 1)
-        for name, bound in zip(("low", "high"), spec.normalized_bounds, strict=True):
-            self.register_buffer(name, torch.tensor(bound).view(-1, *rest), persistent=False)
+        for name, bound in zip(("low", "high"), bounds_of(spec), strict=True):
+            self.register_buffer(name, bound, persistent=False)
 
     @staticmethod
     def start(
@@ -88,9 +91,7 @@ class SyntheticSet(nn.Module):
             with torch.no_grad():
                 started.pixels.mul_(started.high - started.low).add_(started.low)
             return started
-        raise InputError(
-            f"initialisation {init!r}: expected 'noise', 'uniform' or 'warm' (never real records)"
-        )
+        raise InputError(f"initialisation {init!r}: expected 'noise', 'uniform' or 'warm' (never real records)")
 
     def __len__(self) -> int:
         """Number of decoded examples."""
@@ -117,11 +118,7 @@ class SyntheticSet(nn.Module):
         """Attach soft labels [len(self), classes]: rows that are non-negative and sum to one."""
         expected = (len(self), self.num_classes)
         rows = probabilities.detach().float()
-        if (
-            tuple(rows.shape) != expected
-            or not (rows >= 0).all()
-            or not ((rows.sum(1) - 1).abs() < 1e-3).all()
-        ):
+        if tuple(rows.shape) != expected or not (rows >= 0).all() or not ((rows.sum(1) - 1).abs() < 1e-3).all():
             raise InputError(
                 f"soft labels of shape {tuple(rows.shape)}: expected probabilities {expected}, rows summing to 1"
             )
