@@ -12,15 +12,9 @@ from attacks.statistics.epsilon import (
     joint_beta,
     katz_log,
 )
+from attacks.statistics.guessing import Guesses, guess, guess_by_bonferroni, guess_by_split
 from attacks.statistics.intervals import Estimate, clopper_pearson
-from attacks.statistics.one_run import (
-    Guesses,
-    guess,
-    guess_by_bonferroni,
-    guess_by_split,
-    one_run_fdp,
-    steinke,
-)
+from attacks.statistics.one_run import independent_runs, one_run_fdp, steinke
 from attacks.statistics.power import Power, power
 from attacks.statistics.roc import Roc, advantage, auc, balanced_accuracy, roc, tpr_at_fpr
 from attacks.statistics.thresholds import DKW, Bonferroni, Counts, Fixed, MultiSplit, Split
@@ -60,6 +54,7 @@ __all__ = [
     "guess",
     "guess_by_bonferroni",
     "guess_by_split",
+    "independent_runs",
     "joint_beta",
     "katz_log",
     "mu_from_epsilon",

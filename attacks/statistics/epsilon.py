@@ -16,6 +16,7 @@ from attacks.statistics.thresholds import Counts, Rule, Split
 from attacks.statistics.tradeoff import epsilon_from_mu
 
 Kind = Literal["frequentist", "bayesian", "conditional on Gaussian family"]
+GAUSSIAN: Kind = "conditional on Gaussian family"
 
 
 @dataclass(frozen=True)
@@ -91,24 +92,20 @@ def epsilon_gdp(
     delta = check_delta(delta)
     b = (rule or Split()).lower_bound(scores, mu_from_rates, alpha)
     value = epsilon_from_mu(b.value, delta)
-    kind: Kind = "conditional on Gaussian family"
-    return EpsilonBound(value, confidence, delta, "GDP", kind, b.counts, b.threshold, b.rule, mu=b.value)
+    return EpsilonBound(value, confidence, delta, "GDP", GAUSSIAN, b.counts, b.threshold, b.rule, mu=b.value)
 
 
 def clopper_pearson_counts(counts: Counts, delta: float, confidence: float = 0.95) -> EpsilonBound:
     """The Clopper-Pearson bound of counts at a threshold fixed in advance."""
     value = float(epsilon_from_rates(*_upper_rates(counts, confidence), check_delta(delta)))
-    return EpsilonBound(
-        value, confidence, delta, "Clopper-Pearson", "frequentist", counts, rule="fixed in advance"
-    )
+    return EpsilonBound(value, confidence, delta, "Clopper-Pearson", "frequentist", counts, rule="fixed in advance")
 
 
 def gdp_counts(counts: Counts, delta: float, confidence: float = 0.95) -> EpsilonBound:
     """The GDP bound of counts at a threshold fixed in advance."""
     mu = float(mu_from_rates(*_upper_rates(counts, confidence)))
     value = epsilon_from_mu(mu, check_delta(delta))
-    kind: Kind = "conditional on Gaussian family"
-    return EpsilonBound(value, confidence, delta, "GDP", kind, counts, rule="fixed in advance", mu=mu)
+    return EpsilonBound(value, confidence, delta, "GDP", GAUSSIAN, counts, rule="fixed in advance", mu=mu)
 
 
 def katz_log(counts: Counts, confidence: float = 0.95) -> EpsilonBound:

@@ -53,9 +53,7 @@ def clopper_pearson(k: float, n: float, confidence: float = 0.95) -> tuple[float
     return float(proportion_lower(k, n, alpha)), float(proportion_upper(k, n, alpha))
 
 
-def effective_size(
-    value: float, variance: float, degenerate: int, cap: int, df: int, confidence: float
-) -> float:
+def effective_size(value: float, variance: float, degenerate: int, cap: int, df: int, confidence: float) -> float:
     """Independent trials that would give this variance, less for an estimated one (Korn & Graubard 1998).
 
     `degenerate` is the size where the variance is 0 (all runs agree); `cap` the number of records, never

@@ -40,15 +40,11 @@ def power(n_in: int, n_out: int, delta: float = 1e-5, fpr: float = 0.001, confid
     seen = smallest_tpr(n_in, fpr, 1 - confidence)
     needed = int(np.ceil(10 / fpr))
     epsilon = epsilon_ceiling(n_in, n_out, delta, confidence)
-    place = (
-        ""
-        if n_out >= needed
-        else f" {n_out} non-members are too few to place that threshold ({needed} are needed)."
-    )
+    place = "" if n_out >= needed else f" {n_out} non-members are too few to place that threshold ({needed} needed)."
     sentence = (
-        f"With {n_in} members, 0 hits cannot rule out a leak of {hidden:.2%} of them; at FPR {fpr:.2%} only a TPR "
-        f"of {seen:.2%} or more is likely (80%) to be seen; a perfect attack would show epsilon >= {epsilon:.2f}."
-        f"{place}"
+        f"With {n_in} members, 0 hits cannot rule out a leak of {hidden:.2%} of them; at FPR {fpr:.2%} only a "
+        f"TPR of {seen:.2%} or more is likely (80%) to be seen; a perfect attack would show "
+        f"epsilon >= {epsilon:.2f}.{place}"
     )
     mu = mu_ceiling(n_in, n_out, confidence)
     return Power(n_in, n_out, fpr, delta, confidence, hidden, seen, needed, epsilon, mu, sentence)

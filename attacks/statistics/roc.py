@@ -92,9 +92,7 @@ def tpr_at_fpr(
         raise InputError(f"fpr is {fpr!r}: give a number in [0, 1)")
     check_probability(confidence, "confidence")
     n, quarter = s.others.size, (1 - confidence) / 4
-    ascending = np.concatenate(
-        [[-np.inf], np.sort(s.others), [np.inf]]
-    )  # index j is the j-th order statistic
+    ascending = np.concatenate([[-np.inf], np.sort(s.others), [np.inf]])  # index j is the j-th order statistic
     value = float((s.members > ascending[n - int(fpr * n * (1 + 1e-12))]).mean())
     above = int(stats.binom.ppf(1 - quarter, n, 1 - fpr)) + 1
     below = int(stats.binom.ppf(quarter, n, 1 - fpr))  # largest j with P[Bin <= j - 1] <= alpha/4, ...
@@ -145,9 +143,7 @@ def auc(
     runs = s.runs.size
     variance = float((totals**2).sum() * runs / (runs - 1))
     low, high = korn_graubard(value, variance, runs, records, runs - 1, confidence)
-    return Estimate(
-        value, low, high, runs, confidence, "Obuchowski by run, Clopper-Pearson at the effective size"
-    )
+    return Estimate(value, low, high, runs, confidence, "Obuchowski by run, Clopper-Pearson at the effective size")
 
 
 def balanced_accuracy(
@@ -174,9 +170,7 @@ def balanced_accuracy(
     low_out, high_out = _rate(rejections, s.runs_out, each)
     value = float(hits.mean() + rejections.mean()) / 2
     n = s.runs.size if s.clustered else min(hits.size, rejections.size)
-    return Estimate(
-        value, (low_in + low_out) / 2, (high_in + high_out) / 2, n, confidence, "held-out threshold"
-    )
+    return Estimate(value, (low_in + low_out) / 2, (high_in + high_out) / 2, n, confidence, "held-out threshold")
 
 
 def advantage(

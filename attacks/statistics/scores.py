@@ -72,9 +72,7 @@ def check_scores(scores_in: ArrayLike, scores_out: ArrayLike, clusters: Clusters
     """
     members, others = _side(scores_in, "members"), _side(scores_out, "non-members")
     if np.ptp(np.concatenate([members, others])) == 0:
-        raise InputError(
-            f"all {members.size + others.size} scores are {members[0]:g}: this attack says nothing"
-        )
+        raise InputError(f"all {members.size + others.size} scores are {members[0]:g}: this attack says nothing")
     if clusters is None:
         return Scores(members, others)
     ids = np.concatenate([np.asarray(c).ravel() for c in clusters])

@@ -97,19 +97,14 @@ class MultiSplit:
 
     def __post_init__(self) -> None:
         if self.splits < 1 or self.splits % 2 == 0:
-            raise InputError(
-                f"splits is {self.splits}: give an odd number, so that the median is one of the bounds"
-            )
+            raise InputError(f"splits is {self.splits}: give an odd number, so that the median is one of the bounds")
 
     def lower_bound(self, scores: Scores, measure: Measure, alpha: float) -> LowerBound:
         bounds = [
-            Split(self.fraction, self.seed + i).lower_bound(scores, measure, alpha / 2)
-            for i in range(self.splits)
+            Split(self.fraction, self.seed + i).lower_bound(scores, measure, alpha / 2) for i in range(self.splits)
         ]
         median = sorted(bounds, key=lambda b: b.value)[self.splits // 2]
-        return LowerBound(
-            median.value, median.threshold, median.counts, f"median of {self.splits} splits at alpha/2"
-        )
+        return LowerBound(median.value, median.threshold, median.counts, f"median of {self.splits} splits at alpha/2")
 
 
 @dataclass(frozen=True)
@@ -124,9 +119,7 @@ class Bonferroni:
         _refuse_runs(scores, "Bonferroni")
         a, b = np.sort(scores.members), np.sort(scores.others)
         if min(a.size, b.size) < 2:
-            raise InputError(
-                f"Bonferroni leaves one score out, sides are {a.size} and {b.size}: give two or more each"
-            )
+            raise InputError(f"Bonferroni leaves one score out, sides are {a.size} and {b.size}: give two or more each")
         thresholds = np.concatenate([a, b])
         own_in = np.arange(thresholds.size) < a.size
         n_in, n_out = a.size - own_in, b.size - ~own_in
@@ -167,9 +160,7 @@ def _measured(scores: Scores, threshold: float, measure: Measure, alpha: float, 
     fn, fp = int(missed.sum()), int(flagged.sum())
     counts = Counts(missed.size - fn, fn, fp, flagged.size - fp)
     value = float(measure(np.asarray(fnr_u), np.asarray(fpr_u)))
-    return LowerBound(
-        value, float(threshold), counts, rule + (", clustered by run" if scores.clustered else "")
-    )
+    return LowerBound(value, float(threshold), counts, rule + (", clustered by run" if scores.clustered else ""))
 
 
 def _best(scores: Scores, measure: Measure, alpha: float) -> float:

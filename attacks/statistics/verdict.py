@@ -51,9 +51,7 @@ def verdict(claimed: float | None, bound: EpsilonBound, ceiling: float) -> Verdi
         claimed = None
     elif bound.value > claimed:
         outcome = "violated"
-        sentence = (
-            f"Claimed epsilon {claimed:g} is violated: the audit shows epsilon >= {bound.value:.3g} {at}."
-        )
+        sentence = f"Claimed epsilon {claimed:g} is violated: the audit shows epsilon >= {bound.value:.3g} {at}."
     elif ceiling <= claimed:
         outcome = "cannot tell"
         sentence = (

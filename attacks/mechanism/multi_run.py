@@ -1,0 +1,99 @@
+"""Multi-run audit: one worst-case canary, many fresh runs, with it or without it by a fair coin each."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from attacks.errors import InputError
+from attacks.mechanism.protocol import BoolArray, FloatArray, Mechanism, project
+from attacks.mechanism.scores import Score, weighted_sum
+from attacks.statistics.epsilon import EpsilonBound, epsilon_clopper_pearson, epsilon_gdp
+from attacks.statistics.guessing import Guesses, guess_by_bonferroni
+from attacks.statistics.one_run import independent_runs
+from attacks.statistics.power import mu_ceiling
+from attacks.statistics.thresholds import Split
+from attacks.statistics.tradeoff import epsilon_from_mu
+from attacks.statistics.verdict import Verdict, verdict
+
+BATCH = 1024  # runs asked for at once
+CHOOSE = 0.2  # share of the runs that choose the threshold of the two-sided bounds; the rest measure
+
+
+@dataclass(frozen=True)
+class MechanismAudit:
+    """A claim against lower bounds, each at `confidence`.
+
+    `verdict` rests on `guesses` (as `clopper_pearson`, it assumes nothing of the mechanism, and needs fewer runs);
+    `gaussian_verdict` rests on `gaussian`, the GDP bound, which is true of Gaussian mechanisms only.
+    """
+
+    claimed_epsilon: float
+    delta: float
+    runs: int
+    confidence: float
+    guesses: EpsilonBound
+    clopper_pearson: EpsilonBound
+    gaussian: EpsilonBound
+    verdict: Verdict
+    gaussian_verdict: Verdict
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def audit_mechanism(
+    mechanism: Mechanism,
+    epsilon: float,
+    delta: float,
+    *,
+    runs: int = 100_000,
+    confidence: float = 0.999,
+    canary: int = 0,
+    score: Score | None = None,
+    seed: int = 0,
+) -> MechanismAudit:
+    """Audit a claimed (epsilon, delta) with fresh runs, half of them with the canary (Nasr et al. 2021, 2023).
+
+    The score of a run is the inner product of its answers with the canary's mark, summed over the answers unless
+    `score` says otherwise. The guesses are the best of a fixed grid (Bonferroni), the thresholds of
+    the other two bounds are chosen on a fifth of the runs. The coins come from `seed`, which the
+    mechanism must not know. An honest mechanism is called violated with probability <= 1 - confidence, per verdict.
+    """
+    scores, included = run_scores(mechanism, runs, canary, score, seed)
+    sides = scores[included], scores[~included]
+    guesses = guess_by_bonferroni(scores, included, independent_runs, delta, confidence)
+    exact = epsilon_clopper_pearson(*sides, delta, confidence, Split(CHOOSE, seed))
+    gaussian = epsilon_gdp(*sides, delta, confidence, Split(CHOOSE, seed))
+    perfect = independent_runs(Guesses(runs, runs, 0, runs), delta, confidence).value
+    measured = runs - round(runs * CHOOSE)
+    perfect_mu = mu_ceiling(measured // 2, measured // 2, confidence)
+    return MechanismAudit(
+        epsilon,
+        delta,
+        runs,
+        confidence,
+        guesses,
+        exact,
+        gaussian,
+        verdict(epsilon, guesses, perfect),
+        verdict(epsilon, gaussian, epsilon_from_mu(perfect_mu, delta)),
+    )
+
+
+def run_scores(
+    mechanism: Mechanism, runs: int, canary: int = 0, score: Score | None = None, seed: int = 0
+) -> tuple[FloatArray, BoolArray]:
+    """Scores [runs] of fresh runs, and whether the canary was in [runs]; the other canaries stay out."""
+    m = len(mechanism.canaries)
+    if runs < 32 or not 0 <= canary < m:
+        raise InputError(f"runs is {runs}, canary {canary}: give 32 runs or more and a canary in 0..{m - 1}")
+    included = np.random.default_rng(seed).random(runs) < 0.5
+    score, scores = score or weighted_sum(), np.empty(runs)
+    for start in range(0, runs, BATCH):
+        include = np.zeros((included[start : start + BATCH].size, m), dtype=bool)
+        include[:, canary] = included[start : start + BATCH]
+        scores[start : start + BATCH] = score(project(mechanism, include)[:, canary])
+    return scores, included
