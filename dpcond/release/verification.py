@@ -58,7 +58,7 @@ def verify(path: str | Path) -> VerifyReport:
         ("records open and fit their description", found.records),
         ("privacy statement is complete", found.statement),
         ("ledger is whole and its chain holds", found.chain),
-        ("every charge is in the plan", found.charges),
+        ("every charge is stated and in the plan", found.charges),
         ("plan is the stated one", found.plan),
         ("epsilon recomputed from the ledger", found.recompute),
         ("card states the same promise", found.card),
@@ -121,7 +121,7 @@ class _Release:
         return f"head {self._ledger().head}"
 
     def charges(self) -> str:
-        from dpcond.privacy.events import merge
+        from dpcond.privacy.events import Event, merge
 
         if self._no_ledger():
             return "no ledger, and nothing is promised"
@@ -135,6 +135,9 @@ class _Release:
         for stage in ledger.plan.stages:
             if ledger.charged(stage.name) > stage.count:
                 raise _Failed(f"stage {stage.name}: {ledger.charged(stage.name)} charges, {stage.count} planned")
+        stated = self._json(bundle.PRIVACY)["events"]
+        if merge(Event.from_json(e) for e in stated) != spent:
+            raise _Failed(f"the ledger holds {sum(e.count for e in spent)} charges, not those privacy.json lists")
         total, limit = sum(e.count for e in spent), sum(planned.values())
         return f"{total} of {limit} planned charges"
 
