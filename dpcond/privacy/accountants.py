@@ -177,8 +177,11 @@ def _sampled_rdp(q: float, noise_multiplier: float) -> Any:
     return np.array(values)
 
 
-def pld(events: Iterable[Event], delta: float, adjacency: Adjacency) -> float:
-    """Upper bound on ε by dp-accounting's pessimistic privacy loss distribution, natively under both relations."""
+def pld(events: Iterable[Event], delta: float, adjacency: Adjacency, interval: float | None = None) -> float:
+    """Upper bound on ε by dp-accounting's pessimistic privacy loss distribution, natively under both relations.
+
+    ``interval`` is the grid of the loss (default: :func:`pld_interval`); any grid gives an upper bound.
+    """
     from dp_accounting import NeighboringRelation
     from dp_accounting.pld import privacy_loss_distribution as distribution
 
@@ -190,7 +193,8 @@ def pld(events: Iterable[Event], delta: float, adjacency: Adjacency) -> float:
     relation, scale = NeighboringRelation.ADD_OR_REMOVE_ONE, 1.0
     if adjacency is Adjacency.REPLACE_ONE:
         relation, scale = NeighboringRelation.REPLACE_ONE, 2.0  # the library's unit is the add/remove sensitivity
-    interval = pld_interval(_rdp_epsilon(spent, delta), sum(e.count for e in spent.sampled))
+    if interval is None:
+        interval = pld_interval(_rdp_epsilon(spent, delta), sum(e.count for e in spent.sampled))
     steps = [(1.0, 1 / spent.mu, 1)] if spent.mu > 0.0 else []
     steps += [(e.sampling_rate, e.noise_multiplier, e.count) for e in spent.sampled]
     total = distribution.identity(value_discretization_interval=interval)
@@ -205,16 +209,20 @@ def pld(events: Iterable[Event], delta: float, adjacency: Adjacency) -> float:
     return float(total.get_epsilon_for_delta(delta))
 
 
-def pld_interval(epsilon: float, steps: int) -> float:
-    """Grid of the privacy loss for ``steps`` sampled answers of about ``epsilon`` together: 1e-4, with two exceptions.
+def pld_interval(epsilon: float, steps: int, *, rough: bool = False) -> float:
+    """Grid of the privacy loss for ``steps`` sampled answers of about ``epsilon`` together: 1e-4, with exceptions.
 
-    Each step's rounding adds variance of about the grid squared, so many steps of a tiny loss need a finer grid to stay
-    tight; a large ε affords a coarser one, which bounds time and memory. Any grid gives an upper bound.
+    Any grid gives an upper bound. Each step's rounding adds variance of about the grid squared, so many steps of a tiny
+    loss need a finer grid to stay tight (``coarsest`` costs about 0.3 % of ε); few steps or a large ε afford a coarser
+    one, which bounds time and memory. ``rough`` is for a search whose result is certified again.
     """
     if not math.isfinite(epsilon):
         return 1.0
-    fine = 0.02 * epsilon / math.sqrt(max(steps, 1))
-    return max(1e-6, min(1e-4, fine), 5e-6 * epsilon)
+    coarsest = 0.02 * epsilon / math.sqrt(max(steps, 1))
+    if rough:
+        return max(1e-6, min(coarsest, 1e-3 * max(1.0, epsilon)))
+    usual = max(1e-4, min(coarsest / 20, 1e-3))
+    return max(1e-6, min(coarsest, usual), 5e-6 * epsilon)
 
 
 def prv(events: Iterable[Event], delta: float, adjacency: Adjacency) -> Bracket | None:

@@ -48,9 +48,11 @@ def calibrate(
     start = math.log(accountants.gaussian_mu(target * (1 - 1e-9), delta))
     scale = start
     if any(stage.sampling_rate < 1.0 for stage in stages):
+        steps = sum(stage.count for stage in stages if stage.sampling_rate < 1.0)
+        interval = accountants.pld_interval(target, steps, rough=True)
 
         def excess(log_mu: float) -> float:
-            spent = accountants.pld(_events(stages, log_mu, adjacency), delta, adjacency)
+            spent = accountants.pld(_events(stages, log_mu, adjacency), delta, adjacency, interval)
             return math.log(max(spent, 1e-9) / target)
 
         scale = _largest_feasible(excess, start)

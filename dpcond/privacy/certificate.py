@@ -1,7 +1,7 @@
 """The ε that is promised for a list of events: every accountant is asked, and those that can must agree.
 
-Rule: the quoted ε is the smallest of the valid upper bounds (``exact``, ``pld``, ``rdp``), rounded up. PRV is a witness:
-it follows one direction of add/remove only, so its bracket is stated and compared, never quoted. Accountants that
+Rule: the quoted ε is the exact one where there is one, else the smaller of the upper bounds ``pld`` and ``rdp``, and it
+is rounded up. PRV is a witness: it follows one direction of add/remove only, so its bracket is stated and compared, never quoted. Accountants that
 contradict each other are a refusal, because then at least one of them is wrong and nobody knows which.
 """
 
@@ -109,7 +109,7 @@ def certify(events: Iterable[Event], delta: float, adjacency: Adjacency | str) -
     stated = {**bounds, "prv": None if bracket is None else bracket.upper}
     _refuse_contradiction(stated, bracket)
     known = {name: e for name, e in bounds.items() if e is not None}
-    quoted = min(known, key=lambda name: known[name])  # of equals, the first
+    quoted = "exact" if "exact" in known else min(known, key=lambda name: known[name])
     if bracket is not None and math.isnan(bracket.estimate):
         bracket = None
     return Certificate(round_up(known[quoted]), delta, adjacency, stated, quoted, bracket, versions)
