@@ -5,21 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dpcond.errors import AnswerLost, BudgetError, InputError
-from dpcond.privacy.events import Event
 from dpcond.privacy.isolation import check_isolation
-from dpcond.privacy.ledger import Ledger
 from dpcond.privacy.noise import GaussianNoise, NoiseSource
 from dpcond.privacy.plan import Plan, Stage
 from dpcond.privacy.queries import Query
 from dpcond.privacy.sampling import poisson_sample
 from dpcond.spec import DataSpec
+
+if TYPE_CHECKING:
+    from dpcond.privacy.ledger import Ledger
 
 
 class PrivateRecords(Protocol):
@@ -63,8 +64,9 @@ class Curator:
     ) -> None:
         if records is not None and ledger is None:
             raise InputError("curator: real records need a ledger, or spending would leave no trace")
-        if plan.private and noise is not None and not noise.entropy.private and "noise" not in plan.public:
-            raise InputError("curator: a seeded noise source is not private; declare it in the plan (public.noise)")
+        seeded = noise is not None and not noise.entropy.private
+        if plan.private and seeded and "NOT PRIVATE" not in str(plan.public.get("entropy")):
+            raise InputError("curator: a seeded noise source is not private; declare it in the plan (public.entropy)")
         self.spec, self.plan = spec, plan
         self._records, self._ledger, self._noise = records, ledger, noise or GaussianNoise()
         self._answers, self._device, self._batch = answers, torch.device(device), batch
@@ -99,11 +101,11 @@ class Curator:
         for statistic in query.per_record():
             check_isolation(statistic, self._probe())
 
-        multiplier = self.plan.noise_multiplier(stage)
-        std = multiplier * query.sensitivity(self.plan.adjacency)
+        event = self.plan.event(stage)
+        std = event.noise_multiplier * query.sensitivity(self.plan.adjacency)
         total = self._clean_sum(query, planned, self._noise.grid(std))
         if self._ledger is not None:  # law 3: on disk before the noise exists
-            self._ledger.charge(stage, index, Event(multiplier, planned.sampling_rate, 1), query.fingerprint())
+            self._ledger.charge(stage, index, event, query.fingerprint())
         self._asked[stage] = index + 1
         answer = (total + self._noise.draw(query.shape, std) if std > 0 else total).float()
         if self._answers is not None and planned.keep:
