@@ -63,7 +63,7 @@ class Records:
         # A record must not end up in a log or a traceback, and neither may their exact number.
         return f"Records({self.spec.name!r}, private)"
 
-    def batch(self, indices: Tensor | Sequence[int] | slice) -> tuple[Tensor, Tensor]:
+    def batch(self, indices: Tensor | NDArray[np.int64] | Sequence[int] | slice) -> tuple[Tensor, Tensor]:
         """The chosen records, float32 [B, *shape], normalised by public constants, and their labels [B]."""
         spec = self.spec
         x = self.x[indices].to(torch.float32)

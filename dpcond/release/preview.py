@@ -24,7 +24,7 @@ def _grid(x: NDArray[np.float32], y: NDArray[np.int64], spec: DataSpec, title: s
 
     shown = [np.flatnonzero(y == c)[:PER_CLASS] for c in range(spec.num_classes)][:MAX_CLASSES]
     channels, height, width = spec.shape
-    scale = max(1, TILE // max(height, width))
+    scale = -(-TILE // max(height, width))
     step_x, step_y = width * scale + MARGIN, height * scale + MARGIN
     font, small = _font(14), _font(11)
     left = MARGIN + max(int(small.getlength(name)) for name in spec.classes[: len(shown)]) + MARGIN

@@ -77,11 +77,11 @@ def declared(spec: DataSpec) -> list[str]:
         + ", ".join(f"{name} {count:,}" for name, count in zip(spec.classes, spec.class_counts, strict=True))
         + "."
     )
-    columns = " and the table's schema (columns, bounds, categories)" if spec.kind == "table" else ""
+    more = " and the table's schema (columns, categories)" if spec.kind == "table" else ""
     return [
         f"The nominal number of records, {spec.records:,}, was declared public; it was not counted.",
         counts,
-        f"The shape of a record, the classes, the value bounds{columns} were declared public.",
+        f"The shape of a record, the classes and the bounds of its values{more} were declared public.",
         "Normalisation constants are fixed and were not computed from the records.",
     ]
 

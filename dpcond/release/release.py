@@ -34,10 +34,11 @@ class Release(Dataset[tuple[Tensor, int]]):
         method: the method's name.
         options: its public options, JSON values.
         soft_labels: [M, C] float32 label weights, when the method learned them.
-        ledger: the ledger to copy beside the records.
+        ledger: the ledger to put beside the records; read once, here, so that the file need not outlive the run.
 
     Raises:
-        InputError: tensors that do not fit the spec, a value that is not finite, an inconsistent promise.
+        InputError: tensors that do not fit the spec, a value that is not finite, an inconsistent promise, a ledger that
+            cannot be read.
     """
 
     x: Tensor
@@ -70,6 +71,10 @@ class Release(Dataset[tuple[Tensor, int]]):
             raise InputError("release: a synthetic value is NaN or infinite; the condensation diverged")
         if epsilon_of(self.privacy) < float("inf") and self.ledger is None:
             raise InputError("release: a private release carries its ledger; give ledger=PATH")
+        try:
+            self._charges = None if self.ledger is None else Path(self.ledger).read_bytes()
+        except OSError as error:
+            raise InputError(f"release: ledger {self.ledger} cannot be read ({error.strerror})") from None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -112,11 +117,8 @@ class Release(Dataset[tuple[Tensor, int]]):
             bundle.CARD: card.render(self.spec, self.privacy, self.method, self.options, len(self)),
             bundle.PREVIEW: preview.render(self.x.numpy(), self.y.numpy(), self.spec, title),
         }
-        if self.ledger is not None:
-            try:
-                files[bundle.LEDGER] = Path(self.ledger).read_bytes()
-            except OSError as error:
-                raise InputError(f"release: ledger {self.ledger} cannot be read ({error.strerror})") from None
+        if self._charges is not None:
+            files[bundle.LEDGER] = self._charges
         return files
 
     def _tensors(self) -> bytes:

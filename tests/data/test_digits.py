@@ -1,9 +1,11 @@
 import hashlib
+from dataclasses import replace
 
 import pytest
 import torch
 
-from dpcond.data import load
+from dpcond.data import Records, load
+from dpcond.decoding import decode_images
 
 
 def test_split_is_fixed_for_good():
@@ -48,6 +50,15 @@ def test_batch_normalises_by_public_constants():
     torch.testing.assert_close(x.double(), slow, atol=1e-6, rtol=0)
     assert y.tolist() == [records.y[i].item() for i in indices]
     assert records.batch([])[0].shape == (0, 1, 8, 8)
+
+
+def test_normalising_is_undone_for_every_pixel_value():
+    spec = replace(load("digits").spec, shape=(1, 16, 16))
+    pixels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
+    x, _ = Records(pixels, torch.zeros(1, dtype=torch.int64), spec).batch([0])
+    assert torch.equal(torch.from_numpy(decode_images(x, spec)), pixels)
+    assert decode_images(x * 3, spec).min() == 0  # clipped, never wrapped
+    assert decode_images(x * 3, spec).max() == 255
 
 
 def test_records_do_not_print_themselves():

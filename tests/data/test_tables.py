@@ -1,12 +1,18 @@
+import tomllib
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dpcond.data import load
 from dpcond.data.adult import SCHEMA
+from dpcond.data.tables import encode, table_spec
 from dpcond.decoding import decode_rows
 from dpcond.errors import InputError
+from dpcond.schema import TableSchema
 
 TOML = """
 label = "ill"
@@ -83,6 +89,24 @@ def test_decoding_returns_the_original_columns(save, schema):
     expected = FRAME.drop(columns="id").astype({"age": int, "weight": float})
     pd.testing.assert_frame_equal(decoded, expected, check_dtype=False)
     assert decoded["age"].dtype == np.int64
+
+
+CITIES = st.sampled_from(["Bern", "Kyoto", ""])
+ROWS = st.tuples(st.integers(0, 100), CITIES, st.sampled_from(["no", "yes"]), st.floats(-1, 3))
+
+
+@settings(derandomize=True, deadline=None, max_examples=50)
+@given(rows=st.lists(ROWS, min_size=1, max_size=5))
+def test_any_row_within_the_schema_survives_encoding(rows):
+    schema = TableSchema.from_json({"columns" if k == "column" else k: v for k, v in tomllib.loads(TOML).items()})
+    frame = pd.DataFrame(rows, columns=["age", "city", "ill", "weight"]).assign(id="x")
+    x, y = encode(frame, schema, "people")
+    assert x.min() >= 0
+    assert x.max() <= 1
+    assert x[:, 1:4].sum(axis=1).tolist() == [1] * len(rows)
+    decoded = decode_rows(x * 2 - 1, y, table_spec("people", schema, 1, ""))
+    pd.testing.assert_frame_equal(decoded[["age", "city", "ill"]], frame[["age", "city", "ill"]], check_dtype=False)
+    np.testing.assert_allclose(decoded["weight"], frame["weight"], atol=1e-6)
 
 
 def test_decoding_clips_rounds_and_takes_the_largest(save, schema):

@@ -81,13 +81,14 @@ def test_promise_in_words(run, open_run, tmp_path):
     stated = json.loads((tmp_path / "open" / "privacy.json").read_text())
     assert (stated["private"], stated["epsilon"], float(stated["epsilon"])) == (False, "inf", math.inf)
     assert "**NOT PRIVATE (ε = ∞)**" in (tmp_path / "open" / "card.md").read_text()
-    assert "Differential privacy" not in (tmp_path / "open" / "card.md").read_text()
+    assert "They may contain original records" in (tmp_path / "open" / "card.md").read_text()
+    assert "differential privacy" not in (tmp_path / "open" / "card.md").read_text()
+    assert "not chosen among them" in card
 
 
 def test_seeded_noise_is_stamped_not_private(run):
-    from dpcond.privacy.ledger import Ledger
-
     from dpcond.privacy.certificate import certify
+    from dpcond.privacy.ledger import Ledger
     from dpcond.release import statement
 
     events = Ledger.read(run.ledger).events()
@@ -103,6 +104,14 @@ def test_public_counts_are_an_assumption(run):
 
     spec = replace(run.spec, class_counts=(5,) * 10)
     assert "0 5, 1 5" in " ".join(not_private(spec, "a real subset")["assumptions"])
+
+
+def test_the_ledger_is_kept_though_its_file_goes(run, tmp_path):
+    (tmp_path / "temporary.jsonl").write_bytes(run.ledger.read_bytes())
+    release = run.release(ledger=tmp_path / "temporary.jsonl")
+    (tmp_path / "temporary.jsonl").unlink()
+    release.save(tmp_path / "out")
+    assert (tmp_path / "out" / "ledger.jsonl").read_bytes() == run.ledger.read_bytes()
 
 
 def test_no_seed_anywhere(run, tmp_path):
@@ -133,6 +142,7 @@ def test_previews_open(run, table_run, tmp_path):
         ({"soft_labels": torch.full((20, 10), math.inf)}, "NaN or infinite"),
         ({"privacy": {"private": True}}, "epsilon is missing"),
         ({"ledger": None}, "a private release carries its ledger"),
+        ({"ledger": "/nowhere/ledger.jsonl"}, "ledger /nowhere/ledger.jsonl cannot be read"),
     ],
 )
 def test_refusals(run, changes, message):
