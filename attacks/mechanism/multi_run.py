@@ -13,13 +13,12 @@ from attacks.mechanism.scores import Score, weighted_sum
 from attacks.statistics.epsilon import EpsilonBound, epsilon_clopper_pearson, epsilon_gdp
 from attacks.statistics.guessing import Guesses, guess_by_bonferroni
 from attacks.statistics.one_run import independent_runs
-from attacks.statistics.power import mu_ceiling
-from attacks.statistics.thresholds import Split
-from attacks.statistics.tradeoff import epsilon_from_mu
+from attacks.statistics.thresholds import Ranks
 from attacks.statistics.verdict import Verdict, verdict
 
 BATCH = 1024  # runs asked for at once
-CHOOSE = 0.2  # share of the runs that choose the threshold of the two-sided bounds; the rest measure
+COINS = 0xC015  # a stream of its own, whatever seed the mechanism has
+CENTRE = Ranks((0.3, 0.1, 0.01))  # a Gaussian trade-off is best read near its middle
 
 
 @dataclass(frozen=True)
@@ -58,18 +57,18 @@ def audit_mechanism(
     """Audit a claimed (epsilon, delta) with fresh runs, half of them with the canary (Nasr et al. 2021, 2023).
 
     The score of a run is the inner product of its answers with the canary's mark, summed over the answers unless
-    `score` says otherwise. The guesses are the best of a fixed grid (Bonferroni), the thresholds of
-    the other two bounds are chosen on a fifth of the runs. The coins come from `seed`, which the
-    mechanism must not know. An honest mechanism is called violated with probability <= 1 - confidence, per verdict.
+    `score` says otherwise. Guess counts and thresholds are the best of small fixed grids (Bonferroni). The
+    coins come from `seed`, which the mechanism must not know. An honest mechanism is called violated with probability
+    at most 1 - confidence, per verdict.
     """
     scores, included = run_scores(mechanism, runs, canary, score, seed)
     sides = scores[included], scores[~included]
     guesses = guess_by_bonferroni(scores, included, independent_runs, delta, confidence)
-    exact = epsilon_clopper_pearson(*sides, delta, confidence, Split(CHOOSE, seed))
-    gaussian = epsilon_gdp(*sides, delta, confidence, Split(CHOOSE, seed))
+    exact = epsilon_clopper_pearson(*sides, delta, confidence, Ranks())
+    gaussian = epsilon_gdp(*sides, delta, confidence, CENTRE)
     perfect = independent_runs(Guesses(runs, runs, 0, runs), delta, confidence).value
-    measured = runs - round(runs * CHOOSE)
-    perfect_mu = mu_ceiling(measured // 2, measured // 2, confidence)
+    apart = np.arange(runs // 2, dtype=float)
+    perfect_gaussian = epsilon_gdp(apart + runs, apart, delta, confidence, CENTRE).value
     return MechanismAudit(
         epsilon,
         delta,
@@ -79,7 +78,7 @@ def audit_mechanism(
         exact,
         gaussian,
         verdict(epsilon, guesses, perfect),
-        verdict(epsilon, gaussian, epsilon_from_mu(perfect_mu, delta)),
+        verdict(epsilon, gaussian, perfect_gaussian),
     )
 
 
@@ -90,7 +89,7 @@ def run_scores(
     m = len(mechanism.canaries)
     if runs < 32 or not 0 <= canary < m:
         raise InputError(f"runs is {runs}, canary {canary}: give 32 runs or more and a canary in 0..{m - 1}")
-    included = np.random.default_rng(seed).random(runs) < 0.5
+    included = np.random.default_rng([COINS, seed]).random(runs) < 0.5
     score, scores = score or weighted_sum(), np.empty(runs)
     for start in range(0, runs, BATCH):
         include = np.zeros((included[start : start + BATCH].size, m), dtype=bool)

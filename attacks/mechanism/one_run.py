@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from attacks.errors import InputError
+from attacks.mechanism.multi_run import COINS
 from attacks.mechanism.protocol import Mechanism, project
 from attacks.mechanism.scores import Score, weighted_sum
 from attacks.statistics.epsilon import EpsilonBound
@@ -56,7 +57,7 @@ def audit_one_run(
     np.fill_diagonal(gram, 0)
     if len(marks) < 2 or gram.max() > 1e-6 * own.max():
         raise InputError(f"the {len(marks)} canaries must be two or more with orthogonal marks, one direction each")
-    include = np.random.default_rng(seed).random((1, len(marks))) < 0.5
+    include = np.random.default_rng([COINS, seed]).random((1, len(marks))) < 0.5
     scores, coins = (score or weighted_sum())(project(mechanism, include))[0], include[0]
     if guesses is None:
         exact = guess_by_bonferroni(scores, coins, steinke, delta, confidence)

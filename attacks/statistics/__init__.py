@@ -17,7 +17,7 @@ from attacks.statistics.intervals import Estimate, clopper_pearson
 from attacks.statistics.one_run import independent_runs, one_run_fdp, steinke
 from attacks.statistics.power import Power, power
 from attacks.statistics.roc import Roc, advantage, auc, balanced_accuracy, roc, tpr_at_fpr
-from attacks.statistics.thresholds import DKW, Bonferroni, Counts, Fixed, MultiSplit, Split
+from attacks.statistics.thresholds import DKW, Bonferroni, Counts, Fixed, MultiSplit, Ranks, Split
 from attacks.statistics.tradeoff import (
     epsilon_delta_tradeoff,
     epsilon_from_mu,
@@ -36,6 +36,7 @@ __all__ = [
     "Guesses",
     "MultiSplit",
     "Power",
+    "Ranks",
     "Roc",
     "Split",
     "Verdict",

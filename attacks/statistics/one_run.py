@@ -7,11 +7,11 @@ from math import erfc, sqrt
 from statistics import NormalDist
 
 import numpy as np
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 from attacks.statistics.epsilon import GAUSSIAN, EpsilonBound
 from attacks.statistics.guessing import Guesses
-from attacks.statistics.scores import check_delta, check_probability
+from attacks.statistics.scores import FloatArray, IntArray, check_delta, check_probability
 from attacks.statistics.tradeoff import epsilon_from_mu
 
 
@@ -46,11 +46,11 @@ def independent_runs(guesses: Guesses, delta: float, confidence: float = 0.95) -
     """
     m, r, v = guesses.canaries, guesses.made, guesses.correct
     shown = stats.binom(m, check_delta(delta))
-    b = np.arange(min(int(shown.isf(1e-18)), v) + 1)
+    b = np.arange(min(int(shown.isf(1e-12)), v) + 1)
     weights, rest = shown.pmf(b), float(shown.sf(b[-1]))
 
     def p_value(epsilon: float) -> float:
-        return float(weights @ stats.binom.sf(v - b - 1, r - b, special.expit(epsilon))) + rest
+        return float(weights @ _at_least(v - b, r - b, special.expit(epsilon))) + rest
 
     method = "guesses over independent runs"
     return EpsilonBound(_largest(p_value, confidence), confidence, delta, method, "frequentist", rule=str(guesses))
@@ -83,6 +83,11 @@ def one_run_fdp(guesses: Guesses, delta: float, confidence: float = 0.95) -> Eps
     return EpsilonBound(epsilon_from_mu(low, delta), confidence, delta, method, kind, rule=str(guesses), mu=low)
 
 
+def _at_least(k: IntArray, n: IntArray, p: float) -> FloatArray:
+    """P[Bin(n, p) >= k] for k <= n."""
+    return np.where(k > 0, special.betainc(np.maximum(k, 1), n - k + 1, p), 1.0)
+
+
 def _largest(p_value: Callable[[float], float], confidence: float) -> float:
     """Largest epsilon whose p-value is below 1 - confidence, from below."""
     alpha = 1 - check_probability(confidence, "confidence")
@@ -91,7 +96,10 @@ def _largest(p_value: Callable[[float], float], confidence: float) -> float:
         return 0.0
     while p_value(top) < alpha and top < 64:
         low, top = top, 2 * top
-    while top - low > 1e-11:
-        middle = (low + top) / 2
-        low, top = (middle, top) if p_value(middle) < alpha else (low, middle)
-    return low
+    if top > 64:
+        return low
+
+    def excess(epsilon: float) -> float:
+        return float(np.log(max(p_value(epsilon), 1e-300) / alpha))  # the logarithm is nearly a parabola
+
+    return max(float(optimize.brentq(excess, low, top, xtol=1e-12)) - 1e-11, 0.0)

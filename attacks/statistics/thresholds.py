@@ -15,8 +15,9 @@ import numpy as np
 
 from attacks.errors import InputError
 from attacks.statistics.intervals import cluster_variance, dkw_width, effective_size, proportion_upper
-from attacks.statistics.scores import FloatArray, IntArray, Scores
+from attacks.statistics.scores import FloatArray, IntArray, Scores, check_probability
 
+CANDIDATES = 2000  # thresholds that a split looks at
 Measure = Callable[[FloatArray, FloatArray], FloatArray]
 
 
@@ -135,6 +136,29 @@ class Bonferroni:
 
 
 @dataclass(frozen=True)
+class Ranks:
+    """Thresholds at a few ranks of the non-members fixed in advance, Bonferroni over these, on all the scores.
+
+    `shares` are the shares of non-members above each threshold. The FPR at an order statistic follows a Beta law
+    whatever the distribution, and its quantile is the Clopper-Pearson bound; the members are independent of it.
+    """
+
+    shares: tuple[float, ...] = tuple(0.5**i for i in range(1, 13)) + tuple(1 - 0.5**i for i in range(2, 13))
+
+    def lower_bound(self, scores: Scores, measure: Measure, alpha: float) -> LowerBound:
+        _refuse_runs(scores, "Ranks")
+        a, b = np.sort(scores.members), np.sort(scores.others)
+        fp = np.unique([int(check_probability(s, "share") * b.size) for s in self.shares])
+        thresholds = b[b.size - 1 - fp]
+        fn = np.searchsorted(a, thresholds, side="right")
+        each = alpha / (2 * fp.size)
+        values = measure(proportion_upper(fn, a.size, each), proportion_upper(fp, b.size, each))
+        i = int(np.argmax(values))
+        counts = Counts(int(a.size - fn[i]), int(fn[i]), int(fp[i]), int(b.size - fp[i]))
+        return LowerBound(float(values[i]), float(thresholds[i]), counts, f"Bonferroni over {fp.size} fixed ranks")
+
+
+@dataclass(frozen=True)
 class DKW:
     """All thresholds at once, inside the Dvoretzky-Kiefer-Wolfowitz bands of the two distributions
     (alpha/2 each).
@@ -166,6 +190,10 @@ def _measured(scores: Scores, threshold: float, measure: Measure, alpha: float, 
 def _best(scores: Scores, measure: Measure, alpha: float) -> float:
     """Threshold with the largest bound; among equals (all 0, say) the one with the largest TPR - FPR."""
     thresholds, fn, fp = _sweep(scores)
+    if thresholds.size > CANDIDATES:  # any choice is valid here: look closely at both tails, thinly between
+        ranks = np.unique(np.geomspace(1, thresholds.size / 2, CANDIDATES // 2).astype(int)) - 1
+        kept = np.concatenate([ranks, thresholds.size - 1 - ranks])
+        thresholds, fn, fp = thresholds[kept], fn[kept], fp[kept]
     n_in, n_out = scores.members.size, scores.others.size
     values = measure(proportion_upper(fn, n_in, alpha / 2), proportion_upper(fp, n_out, alpha / 2))
     gap = np.where(values >= values.max(), 1 - fn / n_in - fp / n_out, -np.inf)
