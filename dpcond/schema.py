@@ -51,8 +51,7 @@ class Column:
         if ways != 1:
             raise InputError(f"{where}: declare either low and high, or categories, or drop = true")
         if self.categories and (
-            len(set(self.categories)) != len(self.categories)
-            or not all(isinstance(c, str) for c in self.categories)
+            len(set(self.categories)) != len(self.categories) or not all(isinstance(c, str) for c in self.categories)
         ):
             raise InputError(f"{where}: categories must be strings, each declared once")
         if not self.categories and not self.drop:

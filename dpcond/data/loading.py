@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dpcond.data import image_folder, image_parquet, npz, tables
 from dpcond.data.records import Data, assemble
-from dpcond.data.registry import SOURCES
+from dpcond.data.registry import SOURCES, Source
 from dpcond.errors import InputError
 from dpcond.schema import read_schema
 from dpcond.spec import DataSpec
@@ -45,12 +45,8 @@ def load(
     Raises:
         InputError: one line saying what is wrong, where, and what to do.
     """
-    given = {"records": records, "classes": classes, "schema": schema, "test": test}
-    source = SOURCES.get(str(name_or_path))
+    source = _built_in(name_or_path, records=records, classes=classes, schema=schema, test=test)
     if source is not None:
-        for argument, value in given.items():
-            if value is not None:
-                raise InputError(f"{argument}={value!r}: {name_or_path} declares it itself; leave it out")
         train, held_out = source.read(data_root(root))
         return assemble(source.spec, train, held_out, public_counts)
     path = Path(name_or_path).expanduser()
@@ -65,6 +61,31 @@ def load(
             "it is not counted from the file, which is private"
         )
     return _load_own(path, None if test is None else _existing(test), records, classes, schema, public_counts)
+
+
+def describe_spec(
+    name_or_path: str | Path,
+    root: str | Path | None = None,
+    *,
+    public_counts: bool = False,
+    records: int | None = None,
+    classes: int | Sequence[str] | None = None,
+    schema: str | Path | None = None,
+) -> DataSpec:
+    """What :func:`load` would declare public. A built-in needs no files for it, unless its counts are made public."""
+    source = _built_in(name_or_path, records=records, classes=classes, schema=schema)
+    if source is not None and not public_counts:
+        return source.spec
+    return load(name_or_path, root, public_counts=public_counts, records=records, classes=classes, schema=schema).spec
+
+
+def _built_in(name: str | Path, **given: object) -> Source | None:
+    """The built-in dataset of that name, if it is one; what it declares itself may not be given."""
+    source = SOURCES.get(str(name))
+    for argument, value in given.items():
+        if source is not None and value is not None:
+            raise InputError(f"{argument}={value!r}: {name} declares it itself; leave it out")
+    return source
 
 
 def data_root(root: str | Path | None = None) -> Path:

@@ -1,6 +1,7 @@
+import numpy as np
 import pytest
 
-from dpcond.data import SOURCES, data_root, describe, load
+from dpcond.data import SOURCES, data_root, describe, describe_spec, load
 from dpcond.errors import InputError
 
 
@@ -35,6 +36,16 @@ def test_unknown_path_lists_what_there_is():
 def test_a_built_in_declares_itself(argument):
     with pytest.raises(InputError, match="digits declares it itself; leave it out"):
         load("digits", **argument)
+
+
+def test_the_description_alone_needs_no_files(tmp_path):
+    assert describe_spec("fashion-mnist", tmp_path) == SOURCES["fashion-mnist"].spec
+    assert describe_spec("digits") == load("digits").spec
+    assert describe_spec("digits", public_counts=True) == load("digits", public_counts=True).spec
+    with pytest.raises(InputError, match="declares it itself"):
+        describe_spec("digits", records=5)
+    np.savez(tmp_path / "own.npz", x=np.zeros((4, 8, 8), np.uint8), y=[0, 1, 0, 1])
+    assert describe_spec(tmp_path / "own.npz", records=4, classes=2).shape == (1, 8, 8)
 
 
 def test_root_is_argument_then_variable_then_cache(monkeypatch, tmp_path):
