@@ -105,6 +105,16 @@ def test_a_rewritten_promise_is_caught_though_the_hashes_fit(copy, rewrite, chan
     assert detail in failed(report)[check]
 
 
+@pytest.mark.parametrize("name", FILES[:-1])
+@pytest.mark.parametrize("content", [b"", b"null", b"[]", b"{}", b"\xff\xfe", b"[" * 100_000, b'{"epsilon": 1e999}'])
+def test_any_content_is_reported_and_never_raises(copy, rewrite, name, content):
+    rewrite(copy, **{name.replace(".", "_"): content})
+    report = verify(copy)
+    assert all("\n" not in check.detail for check in report.checks)
+    # A picture shows and proves nothing: with a fitting hash any will do.
+    assert report.ok == (name == "preview.png"), failed(report)
+
+
 def test_a_rewritten_description_is_caught(copy, rewrite):
     spec = json.loads((copy / "spec.json").read_text())
     rewrite(copy, spec_json=json.dumps({**spec, "records": 10**6}).encode())
