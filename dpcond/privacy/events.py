@@ -28,7 +28,7 @@ def number(what: str, value: object) -> float:
 
 def whole(what: str, value: object, largest: int = LARGEST_COUNT) -> int:
     """``value`` as an int in [1, largest]; raises InputError naming ``what``."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or not 1 <= value <= largest:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not 1 <= int(value) <= largest:
         raise InputError(f"{what} {value!r}: expected a whole number from 1 to {largest}")
     return int(value)
 
