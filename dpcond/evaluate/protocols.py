@@ -20,7 +20,7 @@ class Protocol:
         name: what it is called in tables.
         epochs: E above.
         width: channels of a ConvNet block.
-        depth: blocks of a ConvNet (fewer where the images are too small; see :func:`dpcond.evaluate.evaluate`).
+        depth: blocks of a ConvNet (fewer where an image cannot be halved that often).
         learning_rate, momentum, weight_decay, batch_size: of SGD.
         augmentation: ``"dsa"`` (one random operation per batch, parameters per image) or ``"none"``.
         source: whose protocol it is.
@@ -52,7 +52,7 @@ DC = Protocol("dc", 1000, source="Zhao & Bilen 2021 (DSA), as coded: 1000 epochs
 DC_PLAIN = Protocol("dc-plain", 300, augmentation="none", source="Zhao et al. 2021 (DC), as coded: 300 epochs")
 QUICK = Protocol("quick", 300, width=64, source="ours: DC's with half the width and 300 epochs; a tenth of its cost")
 FULL = Protocol(
-    "full", 5, width=64, augmentation="none", source="ours: for large training sets, where an epoch is many steps"
+    "full", 5, width=64, augmentation="none", source="ours: for all real records, where an epoch is many steps"
 )
 PROTOCOLS = {protocol.name: protocol for protocol in (DC, DC_PLAIN, QUICK, FULL)}
 

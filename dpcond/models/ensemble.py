@@ -51,21 +51,21 @@ class Ensemble:
         on_cpu = self.device.type == "cpu"
         self.engine = engine if engine != "auto" else "loop" if on_cpu else "vmap"
         self._slice = CPU_SLICE if on_cpu and name in _CONVOLUTIONAL else 1 << 30
-        self.models = [build(name, shape, num_classes, seed, self.device, **options) for seed in seeds]
+        self._models = [build(name, shape, num_classes, seed, self.device, **options) for seed in seeds]
         if self.engine == "vmap":
-            self._stacked, _ = stack_module_state(self.models)
-            skeleton = self.models[0].to("meta")
+            self._stacked, _ = stack_module_state(self._models)
+            skeleton = self._models[0].to("meta")
             self._call = torch.vmap(lambda parameters, x: functional_call(skeleton, parameters, (x,)))
 
     def __len__(self) -> int:
         """Number of networks E."""
-        return len(self.models)
+        return len(self._models)
 
     def parameters(self) -> list[Tensor]:
         """Every learnable tensor, for an optimiser."""
         if self.engine == "vmap":
             return list(self._stacked.values())
-        return [parameter for model in self.models for parameter in model.parameters()]
+        return [parameter for model in self._models for parameter in model.parameters()]
 
     def backward(self, x: Tensor, y: Tensor) -> None:
         """Add to the gradients those of each network's mean cross-entropy on its own batch.
@@ -81,7 +81,7 @@ class Ensemble:
                 loss = F.cross_entropy(logits.flatten(0, 1), target.flatten(0, 1), reduction="sum") / size
                 loss.backward()
             return
-        for model, batch, labels in zip(self.models, x, y, strict=True):
+        for model, batch, labels in zip(self._models, x, y, strict=True):
             for part, target in zip(batch.split(self._slice), labels.split(self._slice), strict=True):
                 (F.cross_entropy(model(part), target, reduction="sum") / size).backward()
 
@@ -91,4 +91,4 @@ class Ensemble:
         parts = x.split(self._slice)
         if self.engine == "vmap":
             return torch.cat([self._call(self._stacked, p.expand(len(self), *p.shape)) for p in parts], 1)
-        return torch.stack([torch.cat([model(part) for part in parts]) for model in self.models])
+        return torch.stack([torch.cat([model(part) for part in parts]) for model in self._models])

@@ -94,3 +94,14 @@ def test_tables():
         evaluate_table(rows, test, 2, models=("forrest",))
     with pytest.raises(InputError, match="one class only"):
         evaluate_table(Arrays(x, torch.zeros(300).long()), test, 2)
+
+
+def test_all_real_records_get_steps_enough(monkeypatch):
+    """60 records are one step an epoch, so seven steps take seven epochs; a large set keeps the protocol's own."""
+    from dpcond.evaluate import baselines
+
+    monkeypatch.setattr(baselines, "FULL", Protocol("full", 2, width=4, augmentation="none"))
+    for steps, epochs in ((7, 7), (1, 2)):
+        monkeypatch.setattr(baselines, "FULL_STEPS", steps)
+        result = evaluate_full(real(), real(), 3, seeds=1, device="cpu")
+        assert result["protocol"]["epochs"] == epochs
