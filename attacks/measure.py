@@ -1,0 +1,70 @@
+"""From scores to metrics, with intervals, and the one-run bound over several attacks."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from attacks.report.report import FPRS, Metrics
+from attacks.statistics import EpsilonBound, auc, balanced_accuracy, guess_by_split, one_run_fdp, roc, steinke, tpr_at_fpr
+from attacks.statistics.guessing import Guesses, guess_shares
+from attacks.statistics.scores import Clusters
+
+POINTS = 200  # of a stored curve
+
+
+def metrics(scores_in: np.ndarray, scores_out: np.ndarray, clusters: Clusters | None = None) -> Metrics:
+    """AUC, TPR at fixed FPRs and balanced accuracy with 95% intervals, clustered by run where `clusters` are given."""
+    curve = roc(scores_in, scores_out)
+    keep = _thin(curve.fpr, curve.tpr)
+    return Metrics(
+        auc(scores_in, scores_out, clusters=clusters),
+        {f"{fpr:g}": tpr_at_fpr(scores_in, scores_out, fpr, clusters=clusters) for fpr in FPRS},
+        balanced_accuracy(scores_in, scores_out, clusters=clusters),
+        {"fpr": curve.fpr[keep].round(6).tolist(), "tpr": curve.tpr[keep].round(6).tolist()},
+    )
+
+
+def _thin(fpr: np.ndarray, tpr: np.ndarray) -> np.ndarray:
+    """Corners of the curve, log-spaced in FPR, so that a page stays light."""
+    wanted = np.concatenate([[0.0], np.geomspace(max(fpr[fpr > 0].min(), 1e-6), 1.0, POINTS)])
+    return np.unique(np.searchsorted(fpr, wanted * (1 + 1e-9), side="right") - 1)
+
+
+def one_run_bounds(
+    scores: np.ndarray, included: np.ndarray, delta: float, attacks: int, confidence: float = 0.95, seed: int = 0
+) -> tuple[EpsilonBound, EpsilonBound]:
+    """Steinke's and the f-DP bound of one of `attacks` attacks, each valid at `confidence` for the best of them (Bonferroni).
+
+    The number of guesses is chosen on a fifth of the canaries. Equal sides are drawn at random, so that coins look fair.
+    """
+    each = 1 - (1 - confidence) / attacks
+    rows = balanced(included, seed)
+    bounds = [
+        guess_by_split(scores[rows], included[rows], bound, delta, each, seed=seed) for bound in (steinke, one_run_fdp)
+    ]
+    return _told(bounds[0], attacks, confidence), _told(bounds[1], attacks, confidence)
+
+
+def best(bounds: list[EpsilonBound]) -> EpsilonBound:
+    """The largest of bounds that hold together."""
+    return max(bounds, key=lambda bound: bound.value)
+
+
+def one_run_ceiling(canaries: int, delta: float, attacks: int, confidence: float = 0.95) -> float:
+    """What a perfect attack would show with so many canaries, a fifth of them spent on choosing the guess count."""
+    rest, each = canaries - round(0.2 * canaries), 1 - (1 - confidence) / attacks
+    tops = {max(int(rest * top), 1) + min(int(rest * bottom), rest) for top, bottom in guess_shares(round(0.2 * canaries))}
+    return max(steinke(Guesses(rest, k, 0, k), delta, each).value for k in tops)
+
+
+def balanced(included: np.ndarray, seed: int) -> np.ndarray:
+    """Row numbers of equally many members and non-members, in random order (ties must not follow the order)."""
+    rng = np.random.default_rng(seed)
+    inside, outside = np.flatnonzero(included), np.flatnonzero(~included)
+    size = min(len(inside), len(outside))
+    return rng.permutation(np.concatenate([rng.permutation(inside)[:size], rng.permutation(outside)[:size]]))
+
+
+def _told(bound: EpsilonBound, attacks: int, confidence: float) -> EpsilonBound:
+    more = f"; Bonferroni over {attacks} attacks" if attacks > 1 else ""
+    return replace(bound, confidence=confidence, rule=bound.rule + more)
