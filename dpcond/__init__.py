@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from dpcond.pipeline import condense as condense
     from dpcond.data import load as load
+    from dpcond.pipeline import condense as condense
     from dpcond.release import Release as Release
     from dpcond.release import verify as verify
 

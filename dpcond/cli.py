@@ -34,8 +34,10 @@ ROOT = Annotated[Path | None, typer.Option("--data-root", help="Folder of built-
 RECORDS = Annotated[int | None, typer.Option(help="Your data: declared (public, nominal) number of records.")]
 CLASSES = Annotated[str | None, typer.Option(help="Your data: declared classes, a number or names with commas.")]
 SCHEMA = Annotated[Path | None, typer.Option(help="Your table: TOML schema with declared bounds and categories.")]
+TEST = Annotated[Path | None, typer.Option("--test-data", help="Your data: test records, for evaluation only.")]
 COUNTS = Annotated[
-    bool, typer.Option("--public-counts", help="Declare the exact number of records per class public (as benchmarks do).")
+    bool,
+    typer.Option("--public-counts", help="Declare the exact number of records per class public (as benchmarks do)."),
 ]
 METHOD = Annotated[str | None, typer.Option("--method", "-m", help="Condensation method (dpcond methods). Default dm.")]
 EPSILON = Annotated[float | None, typer.Option("--epsilon", "-e", help="Privacy budget, 0.05 to 100. Default 1.")]
@@ -63,11 +65,18 @@ def main() -> None:
 
 
 def _load(
-    data: str, root: Path | None, records: int | None, classes: str | None, schema: Path | None, counts: bool
+    data: str,
+    root: Path | None,
+    records: int | None,
+    classes: str | None,
+    schema: Path | None,
+    counts: bool = False,
+    test: Path | None = None,
 ) -> Data:
     from dpcond.data import load
 
-    return load(data, root, public_counts=counts, records=records, classes=_classes(classes), schema=schema)
+    declared = _classes(classes)
+    return load(data, root, public_counts=counts, records=records, classes=declared, schema=schema, test=test)
 
 
 def _classes(text: str | None) -> int | list[str] | None:
@@ -107,7 +116,14 @@ def _table(title: str, rows: list[dict[str, Any]]) -> None:
 def _progress() -> Iterator[tuple[Callable[[int, int, str], None], Callable[[float], None]]]:
     """A bar with time left and ε spent; yields the callbacks for (done, total, message) and for ε."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description:>12}"),
@@ -198,19 +214,33 @@ def plan_command(
     from dpcond.privacy.certificate import certify
 
     chosen = _config(
-        config, set_, method=method, epsilon=epsilon, delta=delta, ipc=ipc, adjacency=adjacency, privacy=privacy, seed=seed
+        config,
+        set_,
+        method=method,
+        epsilon=epsilon,
+        delta=delta,
+        ipc=ipc,
+        adjacency=adjacency,
+        privacy=privacy,
+        seed=seed,
     )
     spec = describe_spec(
         data, data_root, public_counts=public_counts, records=records, classes=_classes(classes), schema=schema
     )
     planned = plan(spec, chosen)
-    _table(f"{chosen.method} on {spec.name}, {chosen.ipc} records per class", outlook(planned, spec))
+    rows, kept = outlook(planned, spec)
+    _table(f"{chosen.method} on {spec.name}, {chosen.ipc} records per class", rows)
+    for stage in planned.stages:
+        typer.echo(f"{stage.name}: {stage.purpose}")
+    typer.echo(f"answers and networks held: about {kept / 2**20:.0f} MiB")
     found = certify(planned.events(), planned.delta, planned.adjacency)
     if not found.private:
         typer.echo("NOT PRIVATE: no noise, no clip, epsilon = inf")
         return
     stated = ", ".join(f"{name} {e:.4f}" for name, e in found.accountants.items() if e is not None)
-    typer.echo(f"epsilon = {found.epsilon:g} at delta = {found.delta:g} ({found.adjacency}), quoted from {found.quoted}")
+    typer.echo(
+        f"epsilon = {found.epsilon:g} at delta = {found.delta:g} ({found.adjacency}), quoted from {found.quoted}"
+    )
     typer.echo(f"accountants: {stated}")
 
 
@@ -255,9 +285,13 @@ def condense(
     loaded = _load(data, data_root, records, classes, schema, public_counts)
     with _progress() as (advance, spend):
         release = run(loaded, chosen, out, resume=resume, progress=advance, spending=spend)
-    promise = f"epsilon = {release.epsilon:g}, delta = {release.privacy['delta']:g}" if release.private else "NOT PRIVATE"
+    promise = (
+        f"epsilon = {release.epsilon:g}, delta = {release.privacy['delta']:g}" if release.private else "NOT PRIVATE"
+    )
     typer.echo(f"{len(release)} synthetic records, {promise}")
-    typer.echo(f"look at {out}/release/preview.png, read {out}/release/card.md, check with: dpcond verify {out}/release")
+    typer.echo(
+        f"look at {out}/release/preview.png, read {out}/release/card.md, check with: dpcond verify {out}/release"
+    )
 
 
 @app.command()
@@ -270,13 +304,17 @@ def evaluate(
     seeds: Annotated[int, typer.Option(min=1, help="Networks trained per model.")] = 5,
     baselines: Annotated[bool, typer.Option(help="Train the baselines too (they read real data).")] = True,
     device: DEVICE = None,
+    test_data: TEST = None,
+    records: RECORDS = None,
+    classes: CLASSES = None,
+    schema: SCHEMA = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write metrics.json here.")] = None,
 ) -> None:
     """Train networks on a release, test them on real test data, beside baselines."""
     from dpcond.evaluate.comparison import compare
     from dpcond.release import Release
 
-    loaded = _load(data, data_root, None, None, None, False)
+    loaded = _load(data, data_root, records, classes, schema, test=test_data)
     names = None if models is None else [name.strip() for name in models.split(",")]
     with _progress() as (advance, _):
         metrics = compare(
@@ -307,7 +345,9 @@ def verify(release: Annotated[Path, typer.Argument(help="A release folder.")]) -
     from dpcond.release import verify as check
 
     report = check(release)
-    _table(str(release), [{"check": c.name, "holds": "yes" if c.ok else "NO", "found": c.detail} for c in report.checks])
+    _table(
+        str(release), [{"check": c.name, "holds": "yes" if c.ok else "NO", "found": c.detail} for c in report.checks]
+    )
     typer.echo("verified" if report.ok else "NOT VERIFIED")
     if not report.ok:
         raise typer.Exit(1)

@@ -23,11 +23,15 @@ class _Strict(BaseModel):
 class PrivacyConfig(_Strict):
     """The promise that is asked for."""
 
-    mode: Literal["dp", "none"] = Field("dp", description="'none' runs the same code without noise and promises nothing")
+    mode: Literal["dp", "none"] = Field(
+        "dp", description="'none' runs the same code without noise and promises nothing"
+    )
     epsilon: float = Field(1.0, description="budget, 0.05 to 100")
     delta: float = Field(1e-5, description="failure probability; below one over the declared number of records")
     adjacency: Literal["add_remove", "replace_one"] = Field("add_remove", description="what a neighbouring dataset is")
-    noise: Literal["gaussian", "discrete"] = Field("gaussian", description="'discrete' is hardened against float attacks")
+    noise: Literal["gaussian", "discrete"] = Field(
+        "gaussian", description="'discrete' is hardened against float attacks"
+    )
 
 
 class EngineConfig(_Strict):
@@ -43,8 +47,8 @@ class Config(_Strict):
     method: str = "dm"
     ipc: int = Field(10, ge=1, description="synthetic records per class")
     seed: int = Field(0, ge=0, description="public seed of networks and initialisation, never of noise")
-    privacy: PrivacyConfig = PrivacyConfig()
-    engine: EngineConfig = EngineConfig()
+    privacy: PrivacyConfig = Field(default_factory=PrivacyConfig)
+    engine: EngineConfig = Field(default_factory=EngineConfig)
     options: dict[str, Any] = Field(default_factory=dict, description="the method's own options")
 
 

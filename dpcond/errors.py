@@ -13,5 +13,5 @@ class LedgerError(InputError):
     """A ledger cannot be opened, continued or believed."""
 
 
-class AnswerLost(RuntimeError):  # noqa: N818 - a state, not a fault of the program
+class AnswerLost(RuntimeError):
     """The release was charged but its answer did not survive a crash; it stays spent and cannot be asked again."""

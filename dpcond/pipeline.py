@@ -28,7 +28,12 @@ from dpcond.privacy.plan import Plan, canonical, make_plan
 from dpcond.release import Release, statement
 from dpcond.spec import DataSpec
 
-NOISE = {"gaussian": GaussianNoise, "discrete": DiscreteGaussianNoise}
+NOISE: dict[str, type[GaussianNoise] | type[DiscreteGaussianNoise]] = {
+    "gaussian": GaussianNoise,
+    "discrete": DiscreteGaussianNoise,
+}
+
+NOISE_WORDS = {"gaussian": "Gaussian, float64", "discrete": "discrete Gaussian on a power-of-two grid", "none": "none"}
 
 
 def plan(spec: DataSpec, config: Config, *, noise: NoiseSource | None = None) -> Plan:
@@ -64,10 +69,10 @@ def plan(spec: DataSpec, config: Config, *, noise: NoiseSource | None = None) ->
     )
 
 
-def outlook(planned: Plan, spec: DataSpec) -> list[dict[str, Any]]:
-    """Rows for people: what each stage asks, its noise, its share, the best signal-to-noise, and expected cost.
+def outlook(planned: Plan, spec: DataSpec) -> tuple[list[dict[str, Any]], int]:
+    """Rows for people (each stage's releases, noise, share, best signal-to-noise, time), and the bytes held at once.
 
-    ``signal/noise`` is an upper bound, reached if all records agree: expected records over (noise · √dimension).
+    ``SNR`` is an upper bound, reached if all records agree: expected records over (noise · √dimension).
     Time is measured on public noise here and now; the last row is the method's own post-processing.
     """
     public = planned.public
@@ -81,21 +86,19 @@ def outlook(planned: Plan, spec: DataSpec) -> list[dict[str, Any]]:
         rows.append(
             {
                 "stage": row["stage"],
-                "asks for": row["purpose"],
                 "releases": row["events"],
                 "rate": row["sampling_rate"],
                 "values": row["dimension"],
                 "noise": row["noise_multiplier"],
                 "share": row["share"],
-                "epsilon alone": row["epsilon_alone"],
-                "signal/noise ≤": expected / noise if noise else float("inf"),
+                "ε alone": row["epsilon_alone"],
+                "SNR ≤": expected / noise if noise else float("inf"),
                 "time": "-",
             }
         )
     rows[-1]["time"] = _duration(cost.asking)
     after = dict.fromkeys(rows[0], "-")
-    after |= {"stage": "(public)", "asks for": f"condensing; about {cost.kept / 2**20:.0f} MiB kept"}
-    return [*rows, after | {"time": _duration(cost.condensing)}]
+    return [*rows, after | {"stage": "(condensing)", "time": _duration(cost.condensing)}], cost.kept
 
 
 def _duration(seconds: float) -> str:
@@ -166,15 +169,29 @@ def run(
     Raises:
         InputError: the folder is in use, the budget or the options changed since the interrupted run, and the like.
     """
-    spec = data.spec
+    if out is None:
+        with tempfile.TemporaryDirectory(prefix="dpcond-") as scratch:
+            return _run(data, config, Path(scratch), False, progress, spending, noise)
+    release = _run(data, config, Path(out), resume, progress, spending, noise)
+    release.save(Path(out) / "release")
+    return release
+
+
+def _run(
+    data: Data,
+    config: Config,
+    folder: Path,
+    resume: bool,
+    progress: Progress,
+    spending: Callable[[float], None] | None,
+    noise: NoiseSource | None,
+) -> Release:
+    spec, device = data.spec, resolve_device(config.engine.device)
     planned = plan(spec, config, noise=noise)
     source = noise or _noise(config)
-    scratch = tempfile.TemporaryDirectory(prefix="dpcond-") if out is None else None
-    folder = Path(scratch.name if scratch is not None else str(out))
+    if (folder / "release").exists():
+        raise InputError(f"{folder / 'release'} already exists: this run is finished; give another --out")
     with _open(folder, planned, resume) as ledger:
-        if (folder / "release").exists():
-            raise InputError(f"{folder / 'release'} already exists: this run is finished; give another --out")
-        device = resolve_device(config.engine.device)
         curator = Curator(
             spec,
             planned,
@@ -192,21 +209,15 @@ def run(
         synthetic = method.condense(curator, options, context)
         with torch.no_grad():
             x, y = synthetic.clamp_().decode()
-        words = {"gaussian": "Gaussian, float64", "discrete": "discrete Gaussian on a power-of-two grid", "none": "none"}
         promise = statement(
             planned,
             ledger.events(),
             certify(planned.events(), planned.delta, planned.adjacency),
             spec,
-            noise=f"{words[planned.public['noise']]}; entropy: {planned.public['entropy']}",
+            noise=f"{NOISE_WORDS[planned.public['noise']]}; entropy: {planned.public['entropy']}",
             noise_private=planned.private and source.entropy.private,
         )
-        release = Release(x, y, spec, promise, config.method, _about(planned), synthetic.soft_labels, ledger.path)
-        if scratch is not None:
-            release.scratch = scratch  # the ledger lives as long as the release that will copy it
-        else:
-            release.save(folder / "release")
-    return release
+        return Release(x, y, spec, promise, config.method, _about(planned), synthetic.soft_labels, ledger.path)
 
 
 def _tracker(ledger: Ledger, planned: Plan, spending: Callable[[float], None]) -> Callable[[str, int], None]:
@@ -214,7 +225,7 @@ def _tracker(ledger: Ledger, planned: Plan, spending: Callable[[float], None]) -
 
     def released(stage: str, index: int) -> None:
         nonlocal last
-        if time.monotonic() - last > 1:
+        if time.monotonic() - last > 1 or index + 1 == planned.stage(stage).count:
             last = time.monotonic()
             spending(accountants.rdp(ledger.events(), planned.delta, planned.adjacency))
 

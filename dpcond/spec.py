@@ -82,7 +82,9 @@ class DataSpec:
     def normalized_bounds(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Lowest and highest normalised value, per normalisation channel."""
         low, high = self.bounds
-        pairs = list(zip(self.mean * len(self.std), self.std * len(self.mean), strict=False))
+        size = max(len(self.mean), len(self.std))
+        mean, std = (values * size if len(values) == 1 else values for values in (self.mean, self.std))
+        pairs = list(zip(mean, std, strict=True))
         return tuple((low - m) / s for m, s in pairs), tuple((high - m) / s for m, s in pairs)
 
     def to_json(self) -> dict[str, Any]:
@@ -94,6 +96,7 @@ class DataSpec:
         """The inverse of :meth:`to_json`; raises InputError on a missing or unknown field."""
         lists = ("shape", "classes", "class_counts", "bounds", "mean", "std")
         try:
-            return DataSpec(**{k: tuple(v) if k in lists and v is not None else v for k, v in value.items()})
+            fields: dict[str, Any] = {k: tuple(v) if k in lists and v is not None else v for k, v in value.items()}
+            return DataSpec(**fields)
         except TypeError as error:
             raise InputError(f"data description: {error}") from None

@@ -23,11 +23,7 @@ _DIGITS = ("digits", "mnist", "svhn")
 
 def default_strategy(dataset: str) -> str:
     """The DSA string of a dataset: digits are never flipped."""
-    return (
-        "color_crop_cutout_scale_rotate"
-        if dataset.lower() in _DIGITS
-        else "color_crop_cutout_flip_scale_rotate"
-    )
+    return "color_crop_cutout_scale_rotate" if dataset.lower() in _DIGITS else "color_crop_cutout_flip_scale_rotate"
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,9 @@ def _rows(name: str, found: dict[str, Any], release: Release) -> list[dict[str, 
     if name.startswith("release"):
         promise = f"ε = {release.epsilon:g}" if release.private else "not private"
     else:
-        promise = f"ε = {found['epsilon']:g}" if "epsilon" in found else "yes" if found.get("private") else "not private"
+        promise = (
+            f"ε = {found['epsilon']:g}" if "epsilon" in found else "yes" if found.get("private") else "not private"
+        )
     models = found.get("models", {found.get("model", "-"): found})
     return [
         {
@@ -130,9 +132,16 @@ def _ask(release: Release, data: Data, query: Query, device: str) -> tuple[torch
     stage = Stage("baseline", 1, query.dimension, 1.0, purpose="baseline of an evaluation")
     promised = release.privacy
     plan = make_plan(
-        with_counts(data.spec, stage), release.epsilon, promised["delta"], promised["adjacency"], {"baseline": query.name}
+        with_counts(data.spec, stage),
+        release.epsilon,
+        promised["delta"],
+        promised["adjacency"],
+        {"baseline": query.name},
     )
-    with tempfile.TemporaryDirectory(prefix="dpcond-") as scratch, Ledger.create(Path(scratch) / "ledger", plan) as ledger:
+    with (
+        tempfile.TemporaryDirectory(prefix="dpcond-") as scratch,
+        Ledger.create(Path(scratch) / "ledger", plan) as ledger,
+    ):
         curator = Curator(
             data.spec, plan, data.records, ledger, answers=Path(scratch) / "answers", device=resolve_device(device)
         )

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -29,10 +29,8 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Progress(Protocol):
-    """Called with (done, total, message) as public work advances."""
-
-    def __call__(self, done: int, total: int, message: str) -> None: ...
+#: Called with (done, total, message) as work advances.
+Progress = Callable[[int, int, str], None]
 
 
 def silent(done: int, total: int, message: str) -> None:

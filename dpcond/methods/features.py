@@ -45,6 +45,8 @@ class Fourier(nn.Module):
     Their inner product approximates the Gaussian kernel of length scale ``scale``; x [B, ...] -> [B, 2m].
     """
 
+    frequencies: Tensor
+
     def __init__(self, inputs: int, frequencies: int, scale: float, seed: int, device: torch.device) -> None:
         super().__init__()
         drawn = torch.randn(inputs, frequencies, generator=torch.Generator().manual_seed(seed)) / scale

@@ -47,6 +47,8 @@ class Generator(nn.Module):
     """A small class-conditional generator: code and one-hot label in, a record within the public bounds out."""
 
     CODE = 10
+    low: Tensor
+    high: Tensor
 
     def __init__(self, like: SyntheticSet, seed: int) -> None:
         super().__init__()

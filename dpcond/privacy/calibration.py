@@ -32,9 +32,7 @@ def check_epsilon(epsilon: object) -> float:
     return checked
 
 
-def calibrate(
-    stages: Sequence[Stage], epsilon: float, delta: float, adjacency: Adjacency | str
-) -> tuple[float, ...]:
+def calibrate(stages: Sequence[Stage], epsilon: float, delta: float, adjacency: Adjacency | str) -> tuple[float, ...]:
     """Noise multipliers, one per stage, whose certified ε at ``delta`` is at most ``epsilon``.
 
     Raises:
@@ -61,7 +59,9 @@ def calibrate(
         if certify(events, delta, adjacency).epsilon <= epsilon:
             return tuple(event.noise_multiplier for event in events)
         scale -= 1e-4
-    raise InputError(f"epsilon {epsilon:g}: no noise meets this budget for this plan; fewer queries or a larger epsilon")
+    raise InputError(
+        f"epsilon {epsilon:g}: no noise meets this budget for this plan; fewer queries or a larger epsilon"
+    )
 
 
 def _events(stages: Sequence[Stage], log_mu: float, adjacency: Adjacency) -> list[Event]:

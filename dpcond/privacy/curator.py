@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,8 +27,8 @@ class PrivateRecords(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batch(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Records [B, *shape] (float32) and labels [B] (int64) at these indices."""
+    def batch(self, indices: Any) -> tuple[Tensor, Tensor]:
+        """Records [B, *shape] (float32) and labels [B] (int64) at an int64 array of indices."""
         ...
 
 

@@ -294,7 +294,9 @@ def _changes(old: Plan, new: Plan) -> list[str]:
     a, b = old.to_json(), new.to_json()
     short = {"epsilon", "delta", "adjacency", "private"}
     return [
-        f"{key} changed from {a[key]!r} to {b[key]!r}" if key in short else f"{key.replace('_', ' ')} changed ({detail})"
+        f"{key} changed from {a[key]!r} to {b[key]!r}"
+        if key in short
+        else f"{key.replace('_', ' ')} changed ({detail})"
         for key in a
         if a[key] != b[key]
         for detail in [_difference(a[key], b[key])]

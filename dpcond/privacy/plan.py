@@ -102,7 +102,9 @@ class Plan:
         if self.private:
             set_(self, "epsilon", check_epsilon(self.epsilon))
         elif self.epsilon != math.inf:
-            raise InputError(f"plan: epsilon {self.epsilon!r} without noise: a plan that is not private has epsilon inf")
+            raise InputError(
+                f"plan: epsilon {self.epsilon!r} without noise: a plan that is not private has epsilon inf"
+            )
         if not isinstance(self.public, dict):
             raise InputError("plan: public must be a table of JSON values")
         set_(self, "public", json.loads(canonical(self.public)))

@@ -74,7 +74,9 @@ def gradients() -> dict[str, Any]:
         "plain, full batch": lambda: plain_gradient(net, x, y, BATCH),
         **{f"plain, chunks of {c}": (lambda c=c: plain_gradient(net, x, y, c)) for c in (16, 32, 64)},  # type: ignore[misc]
         **{
-            f"clipped, vmap, chunks of {c}": (lambda c=c: clipped_gradient_sum(net, F.cross_entropy, x, y, 1.0, chunk=c))  # type: ignore[misc]
+            f"clipped, vmap, chunks of {c}": (
+                lambda c=c: clipped_gradient_sum(net, F.cross_entropy, x, y, 1.0, chunk=c)
+            )  # type: ignore[misc]
             for c in (8, 16, 32)
         },
         "clipped, loop": lambda: clipped_gradient_sum(net, F.cross_entropy, x, y, 1.0, engine="loop"),
@@ -120,7 +122,10 @@ def noise() -> dict[str, Any]:
 def peak_mib(what: str, records: int) -> float:
     """Peak resident memory (MiB) of a fresh process that does ``what``, above one that does nothing of it."""
     out = subprocess.run(
-        [sys.executable, "-m", "experiments.benchmarks.wall", what, str(records)], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "experiments.benchmarks.wall", what, str(records)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return float(out.stdout)
 

@@ -15,10 +15,10 @@ IMAGES = DataSpec("toy", "image", (1, 8, 8), ("a", "b", "c"), 300)
 COUNTED = DataSpec("toy", "image", (1, 8, 8), ("a", "b", "c"), 300, class_counts=(100, 90, 110))
 TABLE = DataSpec("rows", "table", (12,), ("no", "yes"), 500)
 SMALL = {
-    "dm": dict(networks=3, width=4, steps=4),
-    "dc": dict(networks=2, gradients=2, width=4, matches=2, train_steps=1),
-    "mmd": dict(networks=3, width=4, frequencies=8, steps=4),
-    "merf": dict(frequencies=16, steps=4),
+    "dm": {"networks": 3, "width": 4, "steps": 4},
+    "dc": {"networks": 2, "gradients": 2, "width": 4, "matches": 2, "train_steps": 1},
+    "mmd": {"networks": 3, "width": 4, "frequencies": 8, "steps": 4},
+    "merf": {"frequencies": 16, "steps": 4},
 }
 VARIANTS = [
     ("dm", {}),
@@ -56,7 +56,9 @@ def test_runs_without_any_data(name, extra, spec):
 @pytest.mark.parametrize("name", registry.METHODS)
 def test_private_counts_are_a_charged_stage_and_public_ones_are_not(name):
     method = registry.get(name)
-    names = {spec.class_counts: [s.name for s in method.stages(spec, 2, method.options())] for spec in (IMAGES, COUNTED)}
+    names = {
+        spec.class_counts: [s.name for s in method.stages(spec, 2, method.options())] for spec in (IMAGES, COUNTED)
+    }
     assert COUNTS not in names[COUNTED.class_counts]
     assert (COUNTS in names[None]) == (name != "dc")  # a mixed-class gradient needs no counts
     for spec in (IMAGES, COUNTED):
