@@ -11,8 +11,8 @@ from scipy import special, stats
 
 from attacks.errors import InputError
 from attacks.statistics.intervals import proportion_upper
-from attacks.statistics.scores import Clusters, FloatArray, check_delta, check_probability, check_scores
-from attacks.statistics.thresholds import Counts, Rule, Split
+from attacks.statistics.scores import Clusters, FloatArray, Scores, check_delta, check_probability, check_scores
+from attacks.statistics.thresholds import Counts, Ranks, Rule, Split
 from attacks.statistics.tradeoff import epsilon_from_mu
 
 Kind = Literal["frequentist", "bayesian", "conditional on Gaussian family"]
@@ -64,8 +64,7 @@ def epsilon_clopper_pearson(
     rule: Rule | None = None,
     clusters: Clusters | None = None,
 ) -> EpsilonBound:
-    """Clopper-Pearson bound with delta (Nasr et al. 2021), threshold by `rule` (a 50/50 split if none is
-    given).
+    """Clopper-Pearson bound with delta (Nasr et al. 2021), threshold by `rule` (Ranks if none is given).
 
     Scores [n_in], [n_out] must be independent, one per run; else give the run ids as `clusters`, and the
     bound holds for the average record and asymptotically in the number of runs.
@@ -73,7 +72,7 @@ def epsilon_clopper_pearson(
     scores = check_scores(scores_in, scores_out, clusters)
     alpha = 1 - check_probability(confidence, "confidence")
     delta = check_delta(delta)
-    b = (rule or Split()).lower_bound(scores, lambda fnr, fpr: epsilon_from_rates(fnr, fpr, delta), alpha)
+    b = _rule(rule, scores).lower_bound(scores, lambda fnr, fpr: epsilon_from_rates(fnr, fpr, delta), alpha)
     method = "Clopper-Pearson" if not scores.clustered else "Korn-Graubard by run"
     return EpsilonBound(b.value, confidence, delta, method, "frequentist", b.counts, b.threshold, b.rule)
 
@@ -90,7 +89,7 @@ def epsilon_gdp(
     scores = check_scores(scores_in, scores_out, clusters)
     alpha = 1 - check_probability(confidence, "confidence")
     delta = check_delta(delta)
-    b = (rule or Split()).lower_bound(scores, mu_from_rates, alpha)
+    b = _rule(rule, scores).lower_bound(scores, mu_from_rates, alpha)
     value = epsilon_from_mu(b.value, delta)
     return EpsilonBound(value, confidence, delta, "GDP", GAUSSIAN, b.counts, b.threshold, b.rule, mu=b.value)
 
@@ -159,6 +158,11 @@ def joint_beta(counts: Counts, delta: float, confidence: float = 0.95) -> Epsilo
             middle = (value + top) / 2
             value, top = (middle, top) if below(middle) < tail else (value, middle)
     return EpsilonBound(value, confidence, delta, "joint beta", "bayesian", counts, rule="fixed in advance")
+
+
+def _rule(rule: Rule | None, scores: Scores) -> Rule:
+    """Ranks give the largest bounds of the valid rules; a split by run is what clustered scores allow."""
+    return rule or (Split() if scores.clustered else Ranks())
 
 
 def _upper_rates(counts: Counts, confidence: float) -> tuple[FloatArray, FloatArray]:

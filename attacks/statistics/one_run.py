@@ -25,12 +25,13 @@ def steinke(guesses: Guesses, delta: float, confidence: float = 0.95) -> Epsilon
     m, r, v = guesses.canaries, guesses.made, guesses.correct
 
     def p_value(epsilon: float) -> float:
-        right = stats.binom(r, special.expit(epsilon))
-        beta, worst = float(right.sf(v - 1)), 0.0
+        q = float(special.expit(epsilon))
+        beta, worst = float(_at_least(np.array(v), np.array(r), q)), 0.0
         if delta > 0 and v > 0:
-            # P[v > Bin >= v - i] / i at its worst i; past the far tail of Bin a larger i only divides by more
-            steps = np.arange(1, max(v - int(right.ppf(1e-15)), 1) + 1)
-            worst = max(float(((right.sf(v - steps - 1) - beta) / steps).max()), 0.0)
+            # P[v > Bin >= v - i] / i at its worst i; below the floor (Chernoff: mass < 1e-15) i only divides by more
+            floor = max(int(r * q - 8.5 * np.sqrt(r * q)), 0)
+            steps = np.arange(1, max(v - floor, 1) + 1)
+            worst = max(float(((_at_least(v - steps, np.array(r), q) - beta) / steps).max()), 0.0)
         return beta + 2 * m * delta * worst
 
     method = "one-run (Steinke et al.)"

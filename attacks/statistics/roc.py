@@ -161,7 +161,8 @@ def balanced_accuracy(
     check_probability(confidence, "confidence")
     if threshold is None:
         chosen, s = s.split(0.5, np.random.default_rng(seed))
-        threshold = _best_threshold(chosen)
+        thresholds, fn, fp = chosen.sweep()
+        threshold = float(thresholds[np.argmin(fn / chosen.members.size + fp / chosen.others.size)])
     hits, rejections = s.members > threshold, s.others <= threshold
     # each of the two rates is missed with at most half the error, so their mean is missed with at most all
     # of it
@@ -186,11 +187,6 @@ def advantage(
     """
     b = balanced_accuracy(scores_in, scores_out, confidence, threshold, clusters, seed)
     return Estimate(2 * b.value - 1, 2 * b.low - 1, 2 * b.high - 1, b.n, confidence, b.method)
-
-
-def _best_threshold(s: Scores) -> float:
-    curve = roc(s.members, s.others) if np.ptp(np.concatenate([s.members, s.others])) > 0 else None
-    return float(s.members[0]) if curve is None else float(curve.thresholds[np.argmax(curve.tpr - curve.fpr)])
 
 
 def _rate(hits: np.ndarray, runs: IntArray | None, confidence: float) -> tuple[float, float]:

@@ -55,6 +55,14 @@ class Scores:
             )
         return self._take(*masks), self._take(~masks[0], ~masks[1])
 
+    def sweep(self) -> tuple[FloatArray, IntArray, IntArray]:
+        """Thresholds halfway between neighbouring distinct scores (and the largest), with FN and FP of each."""
+        levels = np.unique(np.concatenate([self.members, self.others]))
+        thresholds = np.append(levels[:-1] + np.diff(levels) / 2, levels[-1])
+        fn = np.searchsorted(np.sort(self.members), thresholds, side="right")
+        fp = self.others.size - np.searchsorted(np.sort(self.others), thresholds, side="right")
+        return thresholds, fn.astype(np.int64), fp.astype(np.int64)
+
     def _take(self, keep_in: NDArray[np.bool_], keep_out: NDArray[np.bool_]) -> Scores:
         return Scores(
             self.members[keep_in],

@@ -18,6 +18,7 @@ from attacks.statistics.intervals import cluster_variance, dkw_width, effective_
 from attacks.statistics.scores import FloatArray, IntArray, Scores, check_probability
 
 CANDIDATES = 2000  # thresholds that a split looks at
+HALVINGS = tuple(0.5**i for i in range(1, 21)) + tuple(1 - 0.5**i for i in range(2, 21))
 Measure = Callable[[FloatArray, FloatArray], FloatArray]
 
 
@@ -143,7 +144,7 @@ class Ranks:
     whatever the distribution, and its quantile is the Clopper-Pearson bound; the members are independent of it.
     """
 
-    shares: tuple[float, ...] = tuple(0.5**i for i in range(1, 13)) + tuple(1 - 0.5**i for i in range(2, 13))
+    shares: tuple[float, ...] = HALVINGS
 
     def lower_bound(self, scores: Scores, measure: Measure, alpha: float) -> LowerBound:
         _refuse_runs(scores, "Ranks")
@@ -166,7 +167,7 @@ class DKW:
 
     def lower_bound(self, scores: Scores, measure: Measure, alpha: float) -> LowerBound:
         _refuse_runs(scores, "DKW")
-        thresholds, fn, fp = _sweep(scores)
+        thresholds, fn, fp = scores.sweep()
         n_in, n_out = scores.members.size, scores.others.size
         values = measure(
             np.minimum(1, fn / n_in + dkw_width(n_in, alpha / 2)),
@@ -189,24 +190,16 @@ def _measured(scores: Scores, threshold: float, measure: Measure, alpha: float, 
 
 def _best(scores: Scores, measure: Measure, alpha: float) -> float:
     """Threshold with the largest bound; among equals (all 0, say) the one with the largest TPR - FPR."""
-    thresholds, fn, fp = _sweep(scores)
+    thresholds, fn, fp = scores.sweep()
     if thresholds.size > CANDIDATES:  # any choice is valid here: look closely at both tails, thinly between
         ranks = np.unique(np.geomspace(1, thresholds.size / 2, CANDIDATES // 2).astype(int)) - 1
         kept = np.concatenate([ranks, thresholds.size - 1 - ranks])
         thresholds, fn, fp = thresholds[kept], fn[kept], fp[kept]
     n_in, n_out = scores.members.size, scores.others.size
-    values = measure(proportion_upper(fn, n_in, alpha / 2), proportion_upper(fp, n_out, alpha / 2))
+    # a tenth of alpha, so that a lucky tail of the first part is not mistaken for a good threshold
+    values = measure(proportion_upper(fn, n_in, alpha / 20), proportion_upper(fp, n_out, alpha / 20))
     gap = np.where(values >= values.max(), 1 - fn / n_in - fp / n_out, -np.inf)
     return float(thresholds[np.argmax(gap)])
-
-
-def _sweep(scores: Scores) -> tuple[FloatArray, IntArray, IntArray]:
-    """Thresholds halfway between neighbouring distinct scores (and the largest), with FN and FP of each."""
-    levels = np.unique(np.concatenate([scores.members, scores.others]))
-    thresholds = np.append(levels[:-1] + np.diff(levels) / 2, levels[-1])
-    fn = np.searchsorted(np.sort(scores.members), thresholds, side="right")
-    fp = scores.others.size - np.searchsorted(np.sort(scores.others), thresholds, side="right")
-    return thresholds, fn.astype(np.int64), fp.astype(np.int64)
 
 
 def _upper(errors: np.ndarray, runs: IntArray | None, alpha: float) -> float:
