@@ -126,7 +126,7 @@ def _refuse_contradiction(stated: dict[str, float | None], bracket: Bracket | No
         ("pld is not a number of at least 0", not pld >= 0.0),
         ("rdp is not a number of at least 0", not rdp >= 0.0),
         ("exact is not a number of at least 0", exact is not None and not exact >= 0.0),
-        ("exact and pld differ", exact is not None and not abs(exact - pld) <= 1e-4 + 1e-4 * exact),
+        ("exact and pld differ", exact is not None and not abs(exact - pld) <= 1e-4 + 1e-3 * exact),
         ("pld is above rdp", pld > rdp + slack),
         ("exact is above rdp", exact is not None and exact > rdp + 1e-9),
         ("the tight bound is below the lower bound of prv", bracket is not None and tight < bracket.lower - slack),

@@ -157,3 +157,9 @@ def test_full_data_over_the_whole_range(noise, delta):
     certificate = certify([Event(noise * math.sqrt(7), 1.0, 7)], delta, AR)
     truth = oracle.gaussian_epsilon(1 / noise, delta)
     assert truth <= certificate.epsilon <= truth * 1.0011 + 1e-9
+
+
+def test_huge_epsilon_is_stated_not_refused():
+    """Far beyond any budget the grid of the PLD is coarse: 1575.93 for 1574.97, which is no contradiction."""
+    events = [Event(25.119543235451943, 1.0, 249), Event(0.5125673283499103, 1.0, 683)]
+    assert certify(events, 3.141730789122675e-08, AR).epsilon == 1575.0
