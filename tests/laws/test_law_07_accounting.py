@@ -7,7 +7,6 @@ where it must fail (or the program must refuse).
 from __future__ import annotations
 
 import pytest
-from oracles import accounting_oracles as oracle
 
 from dpcond.errors import LedgerError
 from dpcond.privacy import accountants, certificate
@@ -17,6 +16,7 @@ from dpcond.privacy.certificate import certify
 from dpcond.privacy.events import Event
 from dpcond.privacy.ledger import Ledger
 from dpcond.privacy.plan import Stage, make_plan
+from tests.oracles import accounting_oracles as oracle
 
 AR, RO = Adjacency
 DELTA = 1e-5

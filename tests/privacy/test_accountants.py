@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from oracles import accounting_oracles as oracle
 
 from dpcond.errors import InputError
 from dpcond.privacy import accountants
 from dpcond.privacy.adjacency import Adjacency
 from dpcond.privacy.events import Event
+from tests.oracles import accounting_oracles as oracle
 
 AR, RO = Adjacency
 BOTH = pytest.mark.parametrize("adjacency", [AR, RO])
@@ -143,9 +143,7 @@ def test_delta_refused_before_a_library_sees_it(name, delta):
         getattr(accountants, name)([Event(1.0)], delta, AR)
 
 
-@pytest.mark.parametrize(
-    "events", [[Event(1e-3)], [Event(1e-3, 0.5, 10)], [Event(i + 1.0, 0.1) for i in range(20)]]
-)
+@pytest.mark.parametrize("events", [[Event(1e-3)], [Event(1e-3, 0.5, 10)], [Event(i + 1.0, 0.1) for i in range(20)]])
 def test_prv_says_not_applicable_instead_of_taking_the_machine(events):
     assert accountants.prv(events, 1e-5, AR) is None
 

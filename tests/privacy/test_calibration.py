@@ -6,7 +6,6 @@ import math
 import time
 
 import pytest
-from oracles import accounting_oracles as oracle
 
 from dpcond.errors import InputError
 from dpcond.privacy.adjacency import Adjacency
@@ -14,6 +13,7 @@ from dpcond.privacy.calibration import calibrate
 from dpcond.privacy.certificate import certify
 from dpcond.privacy.events import Event
 from dpcond.privacy.plan import Stage
+from tests.oracles import accounting_oracles as oracle
 
 AR, RO = Adjacency
 PLANS = {

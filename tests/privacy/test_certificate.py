@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import accounting_oracles as oracle
 
 from dpcond.errors import InputError, LedgerError
 from dpcond.privacy import accountants
@@ -18,6 +17,7 @@ from dpcond.privacy.accountants import Bracket
 from dpcond.privacy.adjacency import Adjacency
 from dpcond.privacy.certificate import AccountantsDisagree, certify, round_down, round_up
 from dpcond.privacy.events import Event
+from tests.oracles import accounting_oracles as oracle
 
 AR, RO = Adjacency
 

@@ -23,17 +23,13 @@ events = st.builds(
 )
 
 
-@pytest.mark.parametrize(
-    "noise", [math.nan, math.inf, -math.inf, -1.0, -1e-9, 1e-4, 1e-300, 1e10, True, "1", None, 1j]
-)
+@pytest.mark.parametrize("noise", [math.nan, math.inf, -math.inf, -1.0, -1e-9, 1e-4, 1e-300, 1e10, True, "1", None, 1j])
 def test_noise_multiplier_refused(noise):
     with pytest.raises(InputError, match="noise multiplier"):
         Event(noise)
 
 
-@pytest.mark.parametrize(
-    "rate", [math.nan, math.inf, 0.0, -0.1, 1.0000001, 17, 1e-10, True, False, "0.1", None]
-)
+@pytest.mark.parametrize("rate", [math.nan, math.inf, 0.0, -0.1, 1.0000001, 17, 1e-10, True, False, "0.1", None])
 def test_sampling_rate_refused(rate):
     with pytest.raises(InputError, match="sampling rate"):
         Event(1.0, rate)
@@ -69,10 +65,7 @@ def test_json_round_trip(event):
 
 
 def test_numbers_survive_text():
-    assert (
-        Event.from_json(json.loads(json.dumps(Event(0.1 + 0.2).to_json()))).noise_multiplier
-        == 0.30000000000000004
-    )
+    assert Event.from_json(json.loads(json.dumps(Event(0.1 + 0.2).to_json()))).noise_multiplier == 0.30000000000000004
 
 
 @given(st.lists(events, max_size=8))

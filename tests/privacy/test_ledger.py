@@ -165,9 +165,7 @@ def test_one_writer_at_a_time(path, plan):
             "try: Ledger.resume(sys.argv[1], Ledger.read(sys.argv[1]).plan)\n"
             "except Exception as error: print(type(error).__name__, error)"
         )
-        out = subprocess.run(
-            [sys.executable, "-c", code, path], capture_output=True, text=True, check=True
-        ).stdout
+        out = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True).stdout
         assert out.startswith("LedgerError")
         assert "another process" in out
     Ledger.resume(path, plan).close()
@@ -411,9 +409,7 @@ def test_create_on_a_failing_disk(path, plan, monkeypatch, call):
     Ledger.create(path, plan).close()
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may write anywhere"
-)
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may write anywhere")
 def test_read_only_folder(tmp_path, plan):
     tmp_path.chmod(0o500)
     with pytest.raises(LedgerError, match="cannot be written"):
@@ -452,9 +448,7 @@ def test_kill_nine_at_any_moment(tmp_path):
     for trial in range(kills):
         child = subprocess.Popen([sys.executable, "-c", CHILD, path, answers], stdout=subprocess.PIPE)
         assert child.stdout.read(1) == b"."
-        while (
-            answers.stat().st_size < given + 1 + trial % 4
-        ):  # then at whatever point of the loop it happens to be
+        while answers.stat().st_size < given + 1 + trial % 4:  # then at whatever point of the loop it happens to be
             assert child.poll() is None
         time.sleep(trial * 7.3e-4)
         child.send_signal(signal.SIGKILL)

@@ -132,9 +132,7 @@ def test_shares_may_be_off_by_rounding():
     make_plan([Stage(f"s{i}", 1, 1, 0.1) for i in range(10)], 1.0, 1e-5, "add_remove", {})
 
 
-@pytest.mark.parametrize(
-    "public", [{"x": math.nan}, {"x": math.inf}, {"x": object()}, [1], None, {"x": {1, 2}}]
-)
+@pytest.mark.parametrize("public", [{"x": math.nan}, {"x": math.inf}, {"x": object()}, [1], None, {"x": {1, 2}}])
 def test_public_must_be_json(public):
     with pytest.raises(InputError):
         make_plan(STAGES, 1.0, 1e-5, "add_remove", public)
@@ -167,9 +165,7 @@ def test_json_refused(plan, change):
         Plan.from_json({**plan.to_json(), **change})
 
 
-@pytest.mark.parametrize(
-    "key", ["stages", "epsilon", "delta", "adjacency", "private", "public", "noise_multipliers"]
-)
+@pytest.mark.parametrize("key", ["stages", "epsilon", "delta", "adjacency", "private", "public", "noise_multipliers"])
 def test_missing_field_refused(plan, key):
     value = plan.to_json()
     del value[key]
