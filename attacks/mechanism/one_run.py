@@ -12,9 +12,8 @@ from attacks.mechanism.multi_run import COINS
 from attacks.mechanism.protocol import Mechanism, project
 from attacks.mechanism.scores import Score, weighted_sum
 from attacks.statistics.epsilon import EpsilonBound
-from attacks.statistics.guessing import guess, guess_by_bonferroni
+from attacks.statistics.guessing import Guesses, guess, guess_by_bonferroni
 from attacks.statistics.one_run import one_run_fdp, steinke
-from attacks.statistics.power import one_run_ceiling
 from attacks.statistics.verdict import Verdict, verdict
 
 
@@ -52,10 +51,10 @@ def audit_one_run(
     Bonferroni. The coins come from `seed`, which the mechanism must not know.
     """
     marks = np.asarray(mechanism.canaries, dtype=np.float64).reshape(len(mechanism.canaries), -1)
-    gram = np.abs(marks @ marks.T)
-    own = np.diag(gram).copy()
-    np.fill_diagonal(gram, 0)
-    if len(marks) < 2 or gram.max() > 1e-6 * own.max():
+    own = (marks**2).sum(axis=1)
+    probe = np.random.default_rng(0).normal(size=len(marks))  # a random mixture shows any overlap without all pairs
+    crossed = np.abs(marks @ (marks.T @ probe) - own * probe)
+    if len(marks) < 2 or crossed.max() > 1e-6 * own.max():
         raise InputError(f"the {len(marks)} canaries must be two or more with orthogonal marks, one direction each")
     include = np.random.default_rng([COINS, seed]).random((1, len(marks))) < 0.5
     scores, coins = (score or weighted_sum())(project(mechanism, include))[0], include[0]
@@ -65,5 +64,6 @@ def audit_one_run(
     else:
         made = guess(scores, coins, *guesses)
         exact, f_dp = steinke(made, delta, confidence), one_run_fdp(made, delta, confidence)
-    ceiling = one_run_ceiling(len(marks) if guesses is None else sum(guesses), confidence)
+    most = len(marks) if guesses is None else sum(guesses)
+    ceiling = steinke(Guesses(len(marks), most, 0, most), delta, confidence).value
     return OneRunAudit(epsilon, delta, len(marks), confidence, exact, f_dp, verdict(epsilon, exact, ceiling))
