@@ -61,6 +61,7 @@ def audit_mechanism(
     coins come from `seed`, which the mechanism must not know. An honest mechanism is called violated with probability
     at most 1 - confidence, per verdict.
     """
+    check_claim(epsilon, delta)
     scores, included = run_scores(mechanism, runs, canary, score, seed)
     sides = scores[included], scores[~included]
     guesses = guess_by_bonferroni(scores, included, independent_runs, delta, confidence)
@@ -80,6 +81,12 @@ def audit_mechanism(
         verdict(epsilon, guesses, perfect),
         verdict(epsilon, gaussian, perfect_gaussian),
     )
+
+
+def check_claim(epsilon: float, delta: float) -> None:
+    """A claim that an audit can contradict: epsilon > 0 (inf: none is claimed), delta in (0, 1)."""
+    if not epsilon > 0 or not 0 < delta < 1:
+        raise InputError(f"claimed epsilon {epsilon!r}, delta {delta!r}: give epsilon > 0 and delta in (0, 1)")
 
 
 def run_scores(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from attacks.errors import InputError
-from attacks.mechanism.multi_run import COINS
+from attacks.mechanism.multi_run import COINS, check_claim
 from attacks.mechanism.protocol import Mechanism, project
 from attacks.mechanism.scores import Score, weighted_sum
 from attacks.statistics.epsilon import EpsilonBound
@@ -50,6 +50,7 @@ def audit_one_run(
     `guesses` = (k_plus, k_minus) fixed in advance; without it the best of a fixed grid, corrected by
     Bonferroni. The coins come from `seed`, which the mechanism must not know.
     """
+    check_claim(epsilon, delta)
     marks = np.asarray(mechanism.canaries, dtype=np.float64).reshape(len(mechanism.canaries), -1)
     own = (marks**2).sum(axis=1)
     probe = np.random.default_rng(0).normal(size=len(marks))  # a random mixture shows any overlap without all pairs

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.errors import InputError
+from attacks.statistics.scores import FloatArray
 
-FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 

@@ -85,10 +85,10 @@ def epsilon_gdp(
     rule: Rule | None = None,
     clusters: Clusters | None = None,
 ) -> EpsilonBound:
-    """Lower bound of mu, then epsilon(delta): true only if the mechanism's trade-off is a Gaussian one."""
+    """Lower bound of mu, then epsilon(delta), delta > 0: true only if the trade-off is a Gaussian one."""
     scores = check_scores(scores_in, scores_out, clusters)
     alpha = 1 - check_probability(confidence, "confidence")
-    delta = check_delta(delta)
+    check_probability(delta, "delta")  # at delta = 0 a Gaussian trade-off has no finite epsilon
     b = _rule(rule, scores).lower_bound(scores, mu_from_rates, alpha)
     value = epsilon_from_mu(b.value, delta)
     return EpsilonBound(value, confidence, delta, "GDP", GAUSSIAN, b.counts, b.threshold, b.rule, mu=b.value)
@@ -103,7 +103,7 @@ def clopper_pearson_counts(counts: Counts, delta: float, confidence: float = 0.9
 def gdp_counts(counts: Counts, delta: float, confidence: float = 0.95) -> EpsilonBound:
     """The GDP bound of counts at a threshold fixed in advance."""
     mu = float(mu_from_rates(*_upper_rates(counts, confidence)))
-    value = epsilon_from_mu(mu, check_delta(delta))
+    value = epsilon_from_mu(mu, check_probability(delta, "delta"))
     return EpsilonBound(value, confidence, delta, "GDP", GAUSSIAN, counts, rule="fixed in advance", mu=mu)
 
 

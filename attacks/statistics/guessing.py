@@ -46,7 +46,7 @@ class GuessBound(Protocol):
 def guess(scores: ArrayLike, included: ArrayLike, k_plus: int, k_minus: int) -> Guesses:
     """Guess the k_plus highest scores [m] in and the k_minus lowest out, against the coins `included` [m]."""
     s, coins = _check(scores, included)
-    return _counted(coins[np.argsort(s, kind="stable")], k_plus, k_minus)
+    return _counted(coins[_order(s)], k_plus, k_minus)
 
 
 def guess_by_split(
@@ -85,7 +85,7 @@ def guess_by_bonferroni(
     pairs = list(grid) if grid is not None else [_pair(s.size, *k) for k in guess_shares(s.size)]
     each = 1 - (1 - check_probability(confidence, "confidence")) / len(pairs)
     rule = f"Bonferroni over {len(pairs)} guess counts"
-    ranked = coins[np.argsort(s, kind="stable")]
+    ranked = coins[_order(s)]
     bounds = [bound(replace(_counted(ranked, *pair), rule=rule), delta, each) for pair in pairs]
     return replace(max(bounds, key=lambda b: b.value), confidence=confidence)
 
@@ -99,6 +99,11 @@ def guess_shares(canaries: int) -> list[tuple[float, float]]:
 def _pair(canaries: int, top: float, bottom: float) -> tuple[int, int]:
     k_plus = max(int(canaries * top), 1)
     return k_plus, min(int(canaries * bottom), canaries - k_plus)
+
+
+def _order(scores: FloatArray) -> NDArray[np.int64]:
+    """Lowest score first; ties in random order, lest they follow an order of the records that knows the coins."""
+    return np.lexsort((np.random.default_rng(0x71E5).random(scores.size), scores))
 
 
 def _counted(ranked: NDArray[np.bool_], k_plus: int, k_minus: int) -> Guesses:

@@ -60,6 +60,7 @@ def independent_runs(guesses: Guesses, delta: float, confidence: float = 0.95) -
 def one_run_fdp(guesses: Guesses, delta: float, confidence: float = 0.95) -> EpsilonBound:
     """One-run f-DP bound of Mahloujifar, Melis & Chaudhuri 2024 over the Gaussian family, turned into epsilon."""
     alpha = 1 - check_probability(confidence, "confidence")
+    check_probability(delta, "delta")  # at delta = 0 a Gaussian trade-off has no finite epsilon
     m, r, v = guesses.canaries, guesses.made, guesses.correct
     quantile = NormalDist().inv_cdf
 

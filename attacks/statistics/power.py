@@ -82,6 +82,8 @@ def members_needed(tpr: float, fpr: float = 0.001, alpha: float = 0.05, power: f
         if enough.size:
             return int(enough[0]) + 1
         top *= 2
+        if top > 1 << 25:
+            raise InputError(f"a TPR of {tpr!r} over FPR {fpr!r} needs more than {top // 2} members: give a larger tpr")
 
 
 def smallest_tpr(n: int, fpr: float = 0.001, alpha: float = 0.05, power: float = 0.8) -> float:

@@ -214,3 +214,23 @@ def test_reference_is_calibrated_as_the_inverse_of_mu():
     """The experiment calibrates by 1 / mu(epsilon, delta); dp_accounting agrees."""
     for epsilon in (0.5, 1, 4, 10):
         assert 1 / mu_from_epsilon(epsilon, DELTA) == pytest.approx(sigma(epsilon), rel=1e-4)
+
+
+@pytest.mark.parametrize(("epsilon", "delta"), [(-1.0, DELTA), (float("nan"), DELTA), (1.0, 0.0), (1.0, 1.0)])
+@pytest.mark.parametrize("audit", [audit_mechanism, audit_one_run])
+def test_a_claim_that_is_none_is_refused_before_a_run(audit, epsilon, delta):
+    with pytest.raises(InputError, match="claimed"):
+        audit(None, epsilon, delta)
+
+
+def test_tightness_command_writes_its_table(tmp_path, monkeypatch, capsys):
+    from experiments.audit_tightness import __main__ as command
+
+    monkeypatch.setattr(command, "RUNS", (2000,))
+    monkeypatch.setattr(command, "CANARIES", (64,))
+    monkeypatch.setattr("sys.argv", ["audit_tightness", "--out", str(tmp_path / "t.json"), "--repeats", "1"])
+    command.main()
+    result = json.loads((tmp_path / "t.json").read_text())
+    assert len(result["tightness"]) == 6
+    assert [row["verdict"]["outcome"] for row in result["faults"]] == ["holds", "violated", "violated"]
+    assert "multi-run" in capsys.readouterr().out

@@ -27,6 +27,7 @@ from attacks.statistics import (
     joint_beta,
     katz_log,
     mu_from_epsilon,
+    one_run_fdp,
     power,
     verdict,
 )
@@ -131,9 +132,20 @@ def test_power_of_a_report():
     json.dumps(p.to_json(), allow_nan=False)
 
 
+def test_ties_do_not_follow_the_order_of_the_records():
+    """Members listed first, scores of one bit that say nothing: half of the guesses are right, whichever way round."""
+    rng = np.random.default_rng(4)
+    scores, coins = rng.integers(0, 2, 20_000), np.arange(20_000) < 10_000
+    for order in (slice(None), slice(None, None, -1)):
+        right = guess(scores[order], coins[order], 2000, 2000).correct
+        assert abs(right - 2000) < 4.9 * np.sqrt(4000 / 4)  # false alarm below 1e-6
+
+
 @pytest.mark.parametrize(
     "ask",
     [
+        lambda: epsilon_gdp(*APART, 0.0),
+        lambda: one_run_fdp(Guesses(10, 5, 0, 5), 0.0),
         lambda: Counts(-1, 2, 1, 1),
         lambda: Counts(0, 0, 1, 1),
         lambda: Guesses(10, 5, 6, 3),
