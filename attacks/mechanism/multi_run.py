@@ -84,9 +84,9 @@ def audit_mechanism(
 
 
 def check_claim(epsilon: float, delta: float) -> None:
-    """A claim that an audit can contradict: epsilon > 0 (inf: none is claimed), delta in (0, 1)."""
-    if not epsilon > 0 or not 0 < delta < 1:
-        raise InputError(f"claimed epsilon {epsilon!r}, delta {delta!r}: give epsilon > 0 and delta in (0, 1)")
+    """A claim that an audit can contradict: 0 < epsilon < inf, 0 < delta < 1."""
+    if not 0 < epsilon < np.inf or not 0 < delta < 1:
+        raise InputError(f"claimed epsilon {epsilon!r}, delta {delta!r}: give 0 < epsilon < inf, 0 < delta < 1")
 
 
 def run_scores(

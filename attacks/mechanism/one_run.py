@@ -19,9 +19,7 @@ from attacks.statistics.verdict import Verdict, verdict
 
 @dataclass(frozen=True)
 class OneRunAudit:
-    """A claim against the one-run bounds; `verdict` rests on Steinke's, which assumes nothing of the
-    mechanism.
-    """
+    """A claim against the one-run bounds; `verdict` rests on Steinke's, which assumes nothing."""
 
     claimed_epsilon: float
     delta: float

@@ -1,6 +1,4 @@
-"""What an audit needs of a mechanism: canaries whose mark on an answer is known, and fresh runs with or
-without them.
-"""
+"""What an audit needs of a mechanism: canaries with a known mark, and fresh runs with or without them."""
 
 from __future__ import annotations
 
@@ -32,8 +30,7 @@ class Mechanism(Protocol):
 
 
 def project(mechanism: Mechanism, include: BoolArray) -> FloatArray:
-    """Inner products [runs, m, answers] of fresh answers with the canaries; an included canary alone gives
-    exactly 1.
+    """Inner products [runs, m, answers] of fresh answers with the canaries; a canary alone gives 1.
 
     Raises InputError for a canary that leaves no mark, and for answers that are not finite or have another
     shape.

@@ -1,6 +1,4 @@
-"""Membership scores of one canary from its inner products with the answers of a run, [..., answers] ->
-[...].
-"""
+"""Membership scores from a canary's inner products with the answers of a run, [..., answers] -> [...]."""
 
 from __future__ import annotations
 
@@ -16,9 +14,7 @@ Score = Callable[[FloatArray], FloatArray]
 
 
 def weighted_sum(weights: ArrayLike | None = None) -> Score:
-    """Sum over answers, weighted; the best test of Gaussian answers weighs each by 1 / its noise
-    multiplier squared.
-    """
+    """Weighted sum over answers; Gaussian answers are best weighed by 1 / noise multiplier squared."""
 
     def score(projections: FloatArray) -> FloatArray:
         w = np.ones(projections.shape[-1]) if weights is None else np.asarray(weights, dtype=np.float64)
@@ -32,8 +28,7 @@ def weighted_sum(weights: ArrayLike | None = None) -> Score:
 
 
 def poisson_log_ratio(sampling_rate: float, noise_multiplier: float) -> Score:
-    """Log-likelihood ratio of Poisson-sampled Gaussian answers, add/remove: the best test where the rate is
-    below 1.
+    """Log-likelihood ratio of Poisson-sampled Gaussian answers, add/remove: the best test at rates below 1.
 
     `noise_multiplier` is the noise's std over the clipping norm. Other records must sum to 0 in the canary's
     direction.

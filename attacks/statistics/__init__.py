@@ -1,6 +1,4 @@
-"""Statistics of membership inference: arrays in, frozen results out, every number with the error it
-admits.
-"""
+"""Statistics of membership inference: arrays in, frozen results out, every number with its error."""
 
 from attacks.statistics.epsilon import (
     EpsilonBound,

@@ -47,9 +47,7 @@ def epsilon_from_rates(fnr: ArrayLike, fpr: ArrayLike, delta: float) -> FloatArr
 
 
 def mu_from_rates(fnr: ArrayLike, fpr: ArrayLike) -> FloatArray:
-    """mu of the Gaussian trade-off through these error rates, clipped at 0: an attack below chance shows
-    nothing.
-    """
+    """mu of the Gaussian trade-off at these rates, clipped at 0: an attack below chance shows nothing."""
     fnr, fpr = np.asarray(fnr, float), np.asarray(fpr, float)
     with np.errstate(invalid="ignore"):
         mu = special.ndtri(1 - fpr) - special.ndtri(fnr)
@@ -133,8 +131,7 @@ def bailey(counts: Counts, confidence: float = 0.95) -> EpsilonBound:
 
 
 def joint_beta(counts: Counts, delta: float, confidence: float = 0.95) -> EpsilonBound:
-    """Lower end of the equal-tailed credible interval of epsilon (Zanella-Beguelin et al. 2023), Jeffreys
-    priors.
+    """Lower end of the equal-tailed credible interval (Zanella-Beguelin et al. 2023), Jeffreys priors.
 
     A belief given a prior, not a frequentist bound: it carries its label and no verdict rests on it.
     """

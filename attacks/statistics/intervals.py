@@ -30,9 +30,7 @@ class Estimate:
 
 
 def proportion_upper(k: ArrayLike, n: ArrayLike, alpha: float) -> FloatArray:
-    """One-sided Clopper-Pearson upper bound of a proportion, k of n, that is missed with probability <=
-    alpha.
-    """
+    """Upper Clopper-Pearson bound of a proportion, k of n, missed with probability at most alpha."""
     k, n = np.broadcast_arrays(np.asarray(k, float), np.asarray(n, float))
     inside = k < n
     upper = special.betaincinv(np.where(inside, k + 1, 1.0), np.where(inside, n - k, 1.0), 1 - alpha)
@@ -69,17 +67,13 @@ def effective_size(value: float, variance: float, degenerate: int, cap: int, df:
 def korn_graubard(
     value: float, variance: float, degenerate: int, cap: int, df: int, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """Clopper-Pearson at the effective sample size: honest at 0 and 1, where a normal interval has width
-    0.
-    """
+    """Clopper-Pearson at the effective sample size: honest at 0 and 1 too, unlike a normal interval."""
     n = effective_size(value, variance, degenerate, cap, df, confidence)
     return clopper_pearson(min(value * n, n), n, confidence)
 
 
 def cluster_variance(values: FloatArray, runs: IntArray) -> float:
-    """Variance of the mean of `values` [n] when scores of one run move together (linearised ratio of run
-    totals).
-    """
+    """Variance of the mean of `values` [n] when scores of one run move together (linearised)."""
     _, index = np.unique(runs, return_inverse=True)
     totals = np.bincount(index, weights=values - values.mean())
     groups = totals.size
@@ -112,7 +106,5 @@ def cluster_bootstrap(
 
 
 def dkw_width(n: int, alpha: float) -> float:
-    """Half-width of the band that holds a whole distribution function (Dvoretzky-Kiefer-Wolfowitz;
-    Massart 1990).
-    """
+    """Half-width of the Dvoretzky-Kiefer-Wolfowitz band of a distribution (Massart 1990)."""
     return float(np.sqrt(np.log(2 / alpha) / (2 * n)))

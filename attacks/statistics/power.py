@@ -63,17 +63,13 @@ def members_to_rule_out(rate: float, confidence: float = 0.95) -> int:
 
 
 def detection_power(n: int | np.ndarray, tpr: float, fpr: float, alpha: float = 0.05) -> np.ndarray:
-    """Probability that the exact one-sided binomial test of TPR > FPR at level alpha fires, with n
-    members.
-    """
+    """Probability that the exact one-sided binomial test of TPR > FPR fires, with n members."""
     critical = stats.binom.isf(alpha, n, fpr) + 1  # least count with P[Bin(n, fpr) >= count] <= alpha
     return np.asarray(stats.binom.sf(critical - 1, n, tpr))
 
 
 def members_needed(tpr: float, fpr: float = 0.001, alpha: float = 0.05, power: float = 0.8) -> int:
-    """Fewest members with which the exact test sees `tpr` above `fpr` with this power (it saw-tooths in
-    n).
-    """
+    """Fewest members with which the exact test sees `tpr` above `fpr` with this power."""
     check_probability(tpr, "tpr", low=fpr)
     check_probability(power, "power")
     top = 64

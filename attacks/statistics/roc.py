@@ -58,9 +58,7 @@ class Roc:
 
 
 def roc(scores_in: ArrayLike, scores_out: ArrayLike) -> Roc:
-    """Exact ROC of member scores [n_in] against non-member scores [n_out]. Raises InputError as
-    check_scores.
-    """
+    """Exact ROC of members [n_in] against non-members [n_out]. Raises InputError as check_scores."""
     s = check_scores(scores_in, scores_out)
     levels = np.unique(np.concatenate([s.members, s.others]))[::-1]
     thresholds = np.append(levels, np.nextafter(levels[-1], -np.inf))
@@ -77,8 +75,7 @@ def tpr_at_fpr(
     clusters: Clusters | None = None,
     seed: int = 0,
 ) -> Estimate:
-    """TPR at the threshold whose true FPR is `fpr`, with an interval that owns up to not knowing that
-    threshold.
+    """TPR at the threshold whose true FPR is `fpr`, with an interval that admits not knowing it.
 
     The threshold lies between two order statistics of the non-members (binomial, alpha/4 each side);
     Clopper-Pearson bounds of the TPR at those two (alpha/4 each) then hold together with probability >=
@@ -154,9 +151,7 @@ def balanced_accuracy(
     clusters: Clusters | None = None,
     seed: int = 0,
 ) -> Estimate:
-    """(TPR + TNR) / 2 at a threshold fixed in advance, else chosen on a random half and measured on the
-    other.
-    """
+    """(TPR + TNR) / 2 at a threshold fixed in advance, else chosen on one half, measured on the other."""
     s = check_scores(scores_in, scores_out, clusters)
     check_probability(confidence, "confidence")
     if threshold is None:
@@ -182,9 +177,7 @@ def advantage(
     clusters: Clusters | None = None,
     seed: int = 0,
 ) -> Estimate:
-    """Membership advantage TPR - FPR (Yeom et al. 2018) = 2 balanced accuracy - 1, chosen and measured as
-    that.
-    """
+    """Membership advantage TPR - FPR (Yeom et al. 2018), that is 2 balanced accuracy - 1."""
     b = balanced_accuracy(scores_in, scores_out, confidence, threshold, clusters, seed)
     return Estimate(2 * b.value - 1, 2 * b.low - 1, 2 * b.high - 1, b.n, confidence, b.method)
 

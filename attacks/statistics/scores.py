@@ -18,9 +18,7 @@ Clusters = tuple[ArrayLike, ArrayLike]
 
 @dataclass(frozen=True)
 class Scores:
-    """Finite float64 scores of members [n_in] and non-members [n_out]; run ids of each where scores share
-    runs.
-    """
+    """Finite scores of members [n_in] and non-members [n_out], with their run ids where they share runs."""
 
     members: FloatArray
     others: FloatArray

@@ -1,5 +1,4 @@
-"""Valid choices of the threshold for a lower bound. A maximum over thresholds without a correction does not
-exist here.
+"""Valid choices of the threshold for a lower bound. An uncorrected maximum does not exist here.
 
 Every rule bounds the two error rates of "member if score > t" from above, with total error alpha (alpha/2
 each), and hands them to a measure: `measure(fnr_u, fpr_u) -> lower bound`, falling in both.
@@ -75,9 +74,7 @@ class Fixed:
 
 @dataclass(frozen=True)
 class Split:
-    """The best threshold of a random `fraction` of the scores (of whole runs, where clustered), measured
-    on the rest.
-    """
+    """The best threshold of a random `fraction` of the scores (or runs), measured on the rest."""
 
     fraction: float = 0.5
     seed: int = 0
@@ -89,9 +86,7 @@ class Split:
 
 @dataclass(frozen=True)
 class MultiSplit:
-    """Median of the bounds of an odd number of splits, each at alpha/2: valid by Markov (Meinshausen et
-    al. 2009).
-    """
+    """Median of an odd number of splits, each at alpha/2: valid by Markov (Meinshausen et al. 2009)."""
 
     splits: int = 11
     fraction: float = 0.5
@@ -161,9 +156,7 @@ class Ranks:
 
 @dataclass(frozen=True)
 class DKW:
-    """All thresholds at once, inside the Dvoretzky-Kiefer-Wolfowitz bands of the two distributions
-    (alpha/2 each).
-    """
+    """All thresholds at once, inside the bands of both distributions (alpha/2 each)."""
 
     def lower_bound(self, scores: Scores, measure: Measure, alpha: float) -> LowerBound:
         _refuse_runs(scores, "DKW")
@@ -203,9 +196,7 @@ def _best(scores: Scores, measure: Measure, alpha: float) -> float:
 
 
 def _upper(errors: np.ndarray, runs: IntArray | None, alpha: float) -> float:
-    """Upper bound of an error rate; with runs, Clopper-Pearson at the effective sample size (asymptotic
-    in runs).
-    """
+    """Upper bound of an error rate; with runs, at the effective sample size (asymptotic in runs)."""
     if runs is None:
         return float(proportion_upper(errors.sum(), errors.size, alpha))
     rate, groups = float(errors.mean()), int(np.unique(runs).size)

@@ -14,9 +14,7 @@ Outcome = Literal["holds", "violated", "cannot tell"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """`outcome` of a claim; `measured` is the lower bound, `ceiling` the most that this audit could have
-    shown.
-    """
+    """`outcome` of a claim; `measured` is the lower bound, `ceiling` the most this audit could show."""
 
     outcome: Outcome
     claimed: float | None

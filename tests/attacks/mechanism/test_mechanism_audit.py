@@ -216,7 +216,9 @@ def test_reference_is_calibrated_as_the_inverse_of_mu():
         assert 1 / mu_from_epsilon(epsilon, DELTA) == pytest.approx(sigma(epsilon), rel=1e-4)
 
 
-@pytest.mark.parametrize(("epsilon", "delta"), [(-1.0, DELTA), (float("nan"), DELTA), (1.0, 0.0), (1.0, 1.0)])
+@pytest.mark.parametrize(
+    ("epsilon", "delta"), [(-1.0, DELTA), (float("nan"), DELTA), (np.inf, DELTA), (1.0, 0.0), (1.0, 1.0)]
+)
 @pytest.mark.parametrize("audit", [audit_mechanism, audit_one_run])
 def test_a_claim_that_is_none_is_refused_before_a_run(audit, epsilon, delta):
     with pytest.raises(InputError, match="claimed"):
