@@ -1,7 +1,7 @@
 """Membership-inference audits of released synthetic sets: attacks, valid statistics, a report. Knows nothing of how sets are made.
 
-    report = attacks.audit(attacks.ReleaseSet.read("release.npz"), members, nonmembers)
-    report = attacks.audit_procedure(procedure, pool, shadows=64)
+report = attacks.audit(attacks.ReleaseSet.read("release.npz"), members, nonmembers)
+report = attacks.audit_procedure(procedure, pool, shadows=64)
 """
 
 from typing import Any

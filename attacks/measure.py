@@ -5,8 +5,18 @@ from dataclasses import replace
 import numpy as np
 
 from attacks.report.report import FPRS, Metrics
-from attacks.statistics import EpsilonBound, auc, balanced_accuracy, guess_by_split, one_run_fdp, roc, steinke, tpr_at_fpr
-from attacks.statistics.guessing import Guesses, guess_shares
+from attacks.statistics import (
+    EpsilonBound,
+    Estimate,
+    auc,
+    balanced_accuracy,
+    guess_by_split,
+    one_run_fdp,
+    roc,
+    steinke,
+    tpr_at_fpr,
+)
+from attacks.statistics.guessing import GuessBound, Guesses, guess_shares
 from attacks.statistics.scores import Clusters
 
 POINTS = 200  # of a stored curve
@@ -24,6 +34,38 @@ def metrics(scores_in: np.ndarray, scores_out: np.ndarray, clusters: Clusters | 
     )
 
 
+def matrix_metrics(scores: np.ndarray, member: np.ndarray) -> Metrics:
+    """The same for scores [K, T] of runs 2j, 2j + 1 that are complements, with intervals that own up to both dependences.
+
+    Scores of one run share its release, and scores of one record share the other runs' coins. The squared half-widths of the two
+    clustered intervals are added: Var ≤ Var_run + Var_record in two-way clustering (Cameron, Gelbach & Miller 2011).
+    """
+    runs = np.broadcast_to((np.arange(len(member)) // 2)[:, None], member.shape)
+    records = np.broadcast_to(np.arange(member.shape[1]), member.shape)
+    by_run, by_record = (
+        metrics(scores[member], scores[~member], clusters=(ids[member], ids[~member])) for ids in (runs, records)
+    )
+    return Metrics(
+        _both(by_run.auc, by_record.auc),
+        {fpr: _both(by_run.tpr[fpr], by_record.tpr[fpr]) for fpr in by_run.tpr},
+        _both(by_run.balanced_accuracy, by_record.balanced_accuracy),
+        by_run.curve,
+    )
+
+
+def _both(run: Estimate, record: Estimate) -> Estimate:
+    centre = (run.value + record.value) / 2  # balanced accuracy is measured on different halves
+    below = np.hypot(centre - min(run.low, centre), centre - min(record.low, centre))
+    above = np.hypot(max(run.high, centre) - centre, max(record.high, centre) - centre)
+    return replace(
+        run,
+        value=centre,
+        low=max(0.0, float(centre - below)),
+        high=min(1.0, float(centre + above)),
+        method=f"{run.method}; two-way, by run and by record",
+    )
+
+
 def _thin(fpr: np.ndarray, tpr: np.ndarray) -> np.ndarray:
     """Corners of the curve, log-spaced in FPR, so that a page stays light."""
     wanted = np.concatenate([[0.0], np.geomspace(max(fpr[fpr > 0].min(), 1e-6), 1.0, POINTS)])
@@ -32,17 +74,16 @@ def _thin(fpr: np.ndarray, tpr: np.ndarray) -> np.ndarray:
 
 def one_run_bounds(
     scores: np.ndarray, included: np.ndarray, delta: float, attacks: int, confidence: float = 0.95, seed: int = 0
-) -> tuple[EpsilonBound, EpsilonBound]:
-    """Steinke's and the f-DP bound of one of `attacks` attacks, each valid at `confidence` for the best of them (Bonferroni).
+) -> tuple[EpsilonBound, ...]:
+    """Steinke's bound and, if delta > 0, the f-DP bound of one of `attacks` attacks, each valid at `confidence` for the best of them (Bonferroni).
 
     The number of guesses is chosen on a fifth of the canaries. Equal sides are drawn at random, so that coins look fair.
     """
     each = 1 - (1 - confidence) / attacks
     rows = balanced(included, seed)
-    bounds = [
-        guess_by_split(scores[rows], included[rows], bound, delta, each, seed=seed) for bound in (steinke, one_run_fdp)
-    ]
-    return _told(bounds[0], attacks, confidence), _told(bounds[1], attacks, confidence)
+    methods: list[GuessBound] = [steinke, one_run_fdp] if delta > 0 else [steinke]
+    bounds = [guess_by_split(scores[rows], included[rows], method, delta, each, seed=seed) for method in methods]
+    return tuple(_told(bound, attacks, confidence) for bound in bounds)
 
 
 def best(bounds: list[EpsilonBound]) -> EpsilonBound:
@@ -53,7 +94,9 @@ def best(bounds: list[EpsilonBound]) -> EpsilonBound:
 def one_run_ceiling(canaries: int, delta: float, attacks: int, confidence: float = 0.95) -> float:
     """What a perfect attack would show with so many canaries, a fifth of them spent on choosing the guess count."""
     rest, each = canaries - round(0.2 * canaries), 1 - (1 - confidence) / attacks
-    tops = {max(int(rest * top), 1) + min(int(rest * bottom), rest) for top, bottom in guess_shares(round(0.2 * canaries))}
+    tops = {
+        max(int(rest * top), 1) + min(int(rest * bottom), rest) for top, bottom in guess_shares(round(0.2 * canaries))
+    }
     return max(steinke(Guesses(rest, k, 0, k), delta, each).value for k in tops)
 
 

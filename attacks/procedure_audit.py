@@ -6,17 +6,18 @@ from pathlib import Path
 import numpy as np
 
 from attacks.errors import InputError
-from attacks.measure import metrics
+from attacks.measure import matrix_metrics
 from attacks.procedures import Procedure, Subset
 from attacks.records import Records
 from attacks.release_set import ReleaseSet
 from attacks.report import AttackResult, Report
+from attacks.report.report import Metrics
 from attacks.scores.background import Background
 from attacks.shadows.canaries import FAMILIES, add_canaries
 from attacks.shadows.compare import SAYS, compare, named
 from attacks.shadows.engine import BATCH, Progress, describe, run_shadows
 from attacks.shadows.exposure import exposed_records
-from attacks.shadows.membership import membership, pair_of
+from attacks.shadows.membership import membership
 from attacks.shadows.pooled_bound import pooled_bounds, pooled_ceiling
 from attacks.shadows.signals import DEFAULT, signals
 from attacks.statistics import power, verdict
@@ -28,8 +29,9 @@ SHOWS = (
     "proof; a claim that holds is evidence for these attacks at this power."
 )
 RUNS = (
-    "Intervals are clustered by pair of complementary runs: records of one run move together. The epsilon bound fits the attack on "
-    "half of the pairs and guesses the coins of one run of each other pair (add/remove-one adjacency); duplicated canaries are kept out of it, "
+    "Intervals are clustered by pair of complementary runs and by record: records of one run share its release, scores of one "
+    "record share the other runs. The epsilon bound fits the attack on "
+    "two thirds of the pairs and guesses the coins of one run of each other pair (add/remove-one adjacency); duplicated canaries are kept out of it, "
     "since one coin moves several records. Public randomness that runs share is conditioned on."
 )
 
@@ -71,8 +73,16 @@ def audit_procedure(
     coins = membership(shadows, groups, seed)
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(shadows)]
     releases = run_shadows(
-        procedure, full, coins, seeds, workers=workers, backend=backend, out=None if out is None else Path(out),
-        resume=resume, batch=batch, progress=progress,
+        procedure,
+        full,
+        coins,
+        seeds,
+        workers=workers,
+        backend=backend,
+        out=None if out is None else Path(out),
+        resume=resume,
+        batch=batch,
+        progress=progress,
     )
 
     wanted, background = named(attacks, students > 0), Background(full)
@@ -88,22 +98,21 @@ def audit_procedure(
     m = min(len(releases[0]), int(coins.sum(axis=1).min()))
     controls = _controls(m, full, coins, rows, seeds, names or DEFAULT, background, member, phis, seed)
     single = ~np.isin(rows, kinds.get("duplicated", np.array([], dtype=int)))
-    bound, conditional = pooled_bounds({n: p[:, single] for n, p in phis.items()}, member[:, single], wanted, delta, seed)
-    pairs = np.broadcast_to(pair_of(np.arange(shadows))[:, None], member.shape)
+    bounds = pooled_bounds({n: p[:, single] for n, p in phis.items()}, member[:, single], wanted, delta, seed)
     results = {}
     for name, score in scores.items():
         method, signal = name.split(":")
         results[name] = AttackResult(
-            name, SAYS[method], _metrics(score, member, pairs), (), controls.get(signal, controls["best"])
+            name, SAYS[method], matrix_metrics(score, member), (), controls.get(signal, controls["best"])
         )
     best = max(results, key=lambda name: results[name].metrics.auc.value)
-    results[best] = AttackResult(best, results[best].says, results[best].metrics, (bound, conditional), results[best].controls)
+    results[best] = AttackResult(best, results[best].says, results[best].metrics, bounds, results[best].controls)
     half = int(coins.sum(axis=1).mean())
     return Report(
         threat="procedure",
         sees=SEES,
         shows=SHOWS.format(shadows=shadows),
-        verdict=verdict(claimed_epsilon, bound, pooled_ceiling(int(single.sum()), shadows, delta)),
+        verdict=verdict(claimed_epsilon, bounds[0], pooled_ceiling(int(single.sum()), shadows, delta)),
         attacks=results,
         power=power(int(member.sum()), int((~member).sum()), delta),
         members=half,
@@ -114,14 +123,23 @@ def audit_procedure(
         claimed_epsilon=claimed_epsilon,
         delta=delta,
         families={
-            family: {best: _metrics(scores[best][:, at], member[:, at], pairs[:, at])}
+            family: {best: matrix_metrics(scores[best][:, at], member[:, at])}
             for family, indices in {"random": chosen, **kinds}.items()
             if (at := np.isin(rows, indices)).any()
         },
-        notes=[RUNS, f"The epsilon bound used {bound.rule}; all {len(scores)} attacks were tried where it was chosen."],
+        notes=[
+            RUNS,
+            f"The epsilon bound used {bounds[0].rule}; all {len(scores)} attacks were tried where it was chosen.",
+        ],
         settings={
-            "procedure": describe(procedure), "shadows": shadows, "targets": len(rows), "pool": len(full), "seed": seed,
-            "students": students, "canaries": canaries, "signals": list(phis),
+            "procedure": describe(procedure),
+            "shadows": shadows,
+            "targets": len(rows),
+            "pool": len(full),
+            "seed": seed,
+            "students": students,
+            "canaries": canaries,
+            "signals": list(phis),
         },
     )
 
@@ -137,19 +155,22 @@ def _targets(targets: int | Sequence[int] | np.ndarray, n: int, seed: int) -> np
     return indices
 
 
-def _metrics(score: np.ndarray, member: np.ndarray, pairs: np.ndarray):  # type: ignore[no-untyped-def]
-    return metrics(score[member], score[~member], clusters=(pairs[member], pairs[~member]))
-
-
-def _controls(  # type: ignore[no-untyped-def]
-    m: int, full: Records, coins: np.ndarray, rows: np.ndarray, seeds: list[int], names: tuple[str, ...],
-    background: Background, member: np.ndarray, phis: dict[str, np.ndarray], seed: int,
-):
+def _controls(
+    m: int,
+    full: Records,
+    coins: np.ndarray,
+    rows: np.ndarray,
+    seeds: list[int],
+    names: tuple[str, ...],
+    background: Background,
+    member: np.ndarray,
+    phis: dict[str, np.ndarray],
+    seed: int,
+) -> dict[str, dict[str, Metrics]]:
     """Controls by signal: a random m-subset of each half, the targets released verbatim, and coins that no run ever saw."""
     subset = run_shadows(Subset(m), full, coins, seeds)
     verbatim = [ReleaseSet(full.x[rows[mask]], full.y[rows[mask]]) for mask in member]
     signal = ("dcr",) if "dcr" in names else names[:1]
-    pairs = np.broadcast_to(pair_of(np.arange(len(member)))[:, None], member.shape)
     unseen = membership(len(member), np.arange(len(rows)), seed + 1)
     made = {
         "subset": (signals(signal, full[rows], subset, background, 0, seed), member),
@@ -158,10 +179,10 @@ def _controls(  # type: ignore[no-untyped-def]
     common = {}
     for control, (phi, truth) in made.items():
         score = compare(phi, truth, [("lira_fixed", signal[0])], seed)[f"lira_fixed:{signal[0]}"]
-        common[control] = _metrics(score, truth, pairs)
+        common[control] = matrix_metrics(score, truth)
     controls = {}
-    for name, phi in phis.items():
-        null = compare({name: phi}, unseen, [("lira_fixed", name)], seed)[f"lira_fixed:{name}"]
-        controls[name] = common | {"null": _metrics(null, unseen, pairs)}
+    for name in phis:
+        null = compare(phis, unseen, [("lira_fixed", name)], seed)[f"lira_fixed:{name}"]
+        controls[name] = common | {"null": matrix_metrics(null, unseen)}
     controls["best"] = next(iter(controls.values()))
     return controls

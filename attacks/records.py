@@ -76,7 +76,9 @@ def as_values(x: np.ndarray, name: str) -> np.ndarray:
         raise InputError(f"{name}: x has shape {x.shape}, expected [number of records, features...]")
     x = np.ascontiguousarray(x, dtype=np.float32)
     if not np.isfinite(x).all():
-        raise InputError(f"{name}: x holds {int((~np.isfinite(x)).sum())} NaN or infinite values; remove or repair them")
+        raise InputError(
+            f"{name}: x holds {int((~np.isfinite(x)).sum())} NaN or infinite values; remove or repair them"
+        )
     return x
 
 

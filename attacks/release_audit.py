@@ -110,7 +110,12 @@ def audit(
         delta=delta,
         skipped=skipped,
         notes=notes,
-        settings={"seed": seed, "release_hash": release.hash, "reference": len(known), "students": students if threat == "student" else 0},
+        settings={
+            "seed": seed,
+            "release_hash": release.hash,
+            "reference": len(known),
+            "students": students if threat == "student" else 0,
+        },
     )
 
 
@@ -158,7 +163,9 @@ def _student_scores(
     names = list(STUDENT_ATTACKS if attacks is None else dict.fromkeys(attacks))
     for name in names:
         if name not in STUDENT_ATTACKS:
-            raise InputError(f"attack {name!r} is not known under threat student; choose from {', '.join(STUDENT_ATTACKS)}")
+            raise InputError(
+                f"attack {name!r} is not known under threat student; choose from {', '.join(STUDENT_ATTACKS)}"
+            )
     if not names or students < 2:
         raise InputError(f"students={students}, attacks={names}: give at least two students and one attack")
     centre, population = split(known, seed)  # the reference students never saw the population records z
@@ -166,11 +173,12 @@ def _student_scores(
     sets = [release, *controls, *(Subset(m)(centre.x, centre.y, seed + 1 + q) for q in range(students))]
     ensemble = train([sets[0], *sets[1:3]], students, seed)
     outside = train(sets[3:], 1, seed + 1)
-    inside = log_odds(ensemble, candidates).reshape(3, students, -1), log_odds(ensemble, population).reshape(3, students, -1)
+    inside = (
+        log_odds(ensemble, candidates).reshape(3, students, -1),
+        log_odds(ensemble, population).reshape(3, students, -1),
+    )
     out, z_out = log_odds(outside, candidates), log_odds(outside, population)
-    return {
-        name: [student_scores(name, inside[0][i], out, inside[1][i], z_out) for i in range(3)] for name in names
-    }
+    return {name: [student_scores(name, inside[0][i], out, inside[1][i], z_out) for i in range(3)] for name in names}
 
 
 def _student_says(name: str) -> str:
@@ -214,4 +222,6 @@ def _enough(records: Records, name: str, fewest: int) -> None:
 def _same_shape(*parts: Records) -> None:
     shapes = {part.x.shape[1:] for part in parts}
     if len(shapes) > 1:
-        raise InputError(f"members, non-members and reference have shapes {sorted(shapes)}: give them in the same layout")
+        raise InputError(
+            f"members, non-members and reference have shapes {sorted(shapes)}: give them in the same layout"
+        )

@@ -24,7 +24,9 @@ class ReleaseSet:
         if self.soft is not None:
             soft = np.asarray(self.soft, dtype=np.float32)
             if soft.ndim != 2 or len(soft) != len(self.x) or not np.isfinite(soft).all():
-                raise InputError(f"release: soft labels have shape {soft.shape}, expected finite [{len(self.x)}, classes]")
+                raise InputError(
+                    f"release: soft labels have shape {soft.shape}, expected finite [{len(self.x)}, classes]"
+                )
             object.__setattr__(self, "soft", soft)
 
     def __len__(self) -> int:
@@ -93,7 +95,9 @@ def _data_file(path: Path) -> Path:
         return path / "data.safetensors"
     found = sorted([*path.glob("*.safetensors"), *path.glob("*.npz")])
     if len(found) != 1:
-        raise InputError(f"{path}: expected data.safetensors, found {len(found)} other data files; name the one to audit")
+        raise InputError(
+            f"{path}: expected data.safetensors, found {len(found)} other data files; name the one to audit"
+        )
     return found[0]
 
 
@@ -102,7 +106,9 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     from safetensors.torch import load_file
 
     try:
-        return {name: tensor.float().numpy() if tensor.is_floating_point() else tensor.numpy()
-                for name, tensor in load_file(path).items()}
+        return {
+            name: tensor.float().numpy() if tensor.is_floating_point() else tensor.numpy()
+            for name, tensor in load_file(path).items()
+        }
     except SafetensorError as error:
         raise InputError(f"{path}: not a readable safetensors file ({error})") from error

@@ -6,6 +6,7 @@ matrix with the embeddings, and the K·m synthetic images pass through ψ_t toge
 randomness, on which an attack conditions; the starting noise and the starting records stay each run's own.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -30,11 +31,11 @@ class ConvNetDM:
     """
 
     ipc: int = 10
-    steps: int = 100
+    steps: int = 40
     init: Literal["noise", "data"] = "noise"
     width: int = 16
     depth: int = 3
-    learning_rate: float = 10.0
+    learning_rate: float = 1.0
     momentum: float = 0.5
     bounds: tuple[float, float] = (0.0, 1.0)
     network_seed: int = 0
@@ -60,9 +61,9 @@ class ConvNetDM:
         images, classes = as_images(pool_x), np.unique(pool_y)
         weights = [class_weights(membership, pool_y, label) for label in classes]
         of_class = [torch.from_numpy(np.flatnonzero(pool_y == label)) for label in classes]
-        start = np.stack([
-            self._start(pool_x[row], pool_y[row], classes, seed) for row, seed in zip(membership, seeds, strict=True)
-        ])  # [K, classes, ipc, ...]
+        start = np.stack(
+            [self._start(pool_x[row], pool_y[row], classes, seed) for row, seed in zip(membership, seeds, strict=True)]
+        )  # [K, classes, ipc, ...]
         synthetic = torch.from_numpy(start).flatten(0, 2).reshape(-1, *images.shape[1:])
         velocity = torch.zeros_like(synthetic)
         for step in range(self.steps):
@@ -97,7 +98,7 @@ class ConvNetDM:
         sizes = [channels] + [self.width] * self.depth
         return [
             torch.randn(out, into, 3, 3, generator=generator) * (2.0 / (9 * into)) ** 0.5
-            for into, out in zip(sizes[:-1], sizes[1:], strict=True)
+            for into, out in itertools.pairwise(sizes)
         ]
 
     def _gradient(self, network: list[Tensor], synthetic: Tensor, target: Tensor) -> Tensor:

@@ -67,7 +67,9 @@ def checked(name: str, scores: np.ndarray, n: int) -> np.ndarray:
     if scores.shape != (n,):
         raise InputError(f"attack {name}: returned shape {scores.shape} for {n} records")
     if np.isnan(scores).any():
-        raise InputError(f"attack {name}: {int(np.isnan(scores).sum())} of {n} scores are NaN; leave it out or repair the data")
+        raise InputError(
+            f"attack {name}: {int(np.isnan(scores).sum())} of {n} scores are NaN; leave it out or repair the data"
+        )
     if np.ptp(scores[np.isfinite(scores)]) == 0 if np.isfinite(scores).any() else True:
         raise InputError(f"attack {name}: all {n} scores are the same, so it can tell nothing; leave it out")
     return scores

@@ -57,7 +57,9 @@ class Background:
         from sklearn.decomposition import PCA
 
         components = min(COMPONENTS, len(self.x) - 1, self.x.shape[1])
-        return PCA(components, svd_solver="full" if self.x.shape[1] <= 1024 else "randomized", random_state=0).fit(self.x)
+        return PCA(components, svd_solver="full" if self.x.shape[1] <= 1024 else "randomized", random_state=0).fit(
+            self.x
+        )
 
     def project(self, x: np.ndarray) -> np.ndarray:
         """Rows [N, features] in the PCA space of the reference, [N, components]."""

@@ -66,7 +66,12 @@ def compare(phis: dict[str, np.ndarray], member: np.ndarray, wanted: Wanted, see
 
 
 def transfer(
-    phis: dict[str, np.ndarray], member: np.ndarray, fit: np.ndarray, test: np.ndarray, attack: tuple[str, str], seed: int
+    phis: dict[str, np.ndarray],
+    member: np.ndarray,
+    fit: np.ndarray,
+    test: np.ndarray,
+    attack: tuple[str, str],
+    seed: int,
 ) -> np.ndarray:
     """Scores [test, T] of one attack that knows the coins of the runs `fit` [K] alone (booleans, like `test`)."""
     method, signal = attack

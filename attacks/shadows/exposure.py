@@ -28,8 +28,13 @@ def exposed_records(
     listed = []
     for t in np.argsort(-aucs, kind="stable")[:LISTED]:
         kind = [name for name, members in families.items() if rows[t] in members]
-        listed.append({
-            "index": int(rows[t]), "attack": attack, "auc": float(aucs[t]), "p_corrected": float(corrected[t]),
-            "family": ", ".join(kind) or "pool",
-        })
+        listed.append(
+            {
+                "index": int(rows[t]),
+                "attack": attack,
+                "auc": float(aucs[t]),
+                "p_corrected": float(corrected[t]),
+                "family": ", ".join(kind) or "pool",
+            }
+        )
     return listed

@@ -7,8 +7,8 @@ signal, put on the record's own scale by the training runs, so that one forest l
 import numpy as np
 
 from attacks.shadows.lira import lira_online
-from attacks.shadows.moments import from_runs
 from attacks.shadows.membership import pair_of
+from attacks.shadows.moments import from_runs
 
 FOLDS = 4
 ROWS = 20_000  # training pairs at most
@@ -17,9 +17,10 @@ ROWS = 20_000  # training pairs at most
 def groundhog(phis: np.ndarray, member: np.ndarray, seed: int = 0) -> np.ndarray:
     """Out-of-fold P[in] of each (run, record): signals phis [F, K, n], member [K, n] -> [K, n]; pairs of runs stay together."""
     pairs = pair_of(np.arange(len(member)))
-    fold = np.random.default_rng(seed).permutation(pairs.max() + 1)[pairs] % FOLDS
+    folds = min(FOLDS, pairs.max() + 1)
+    fold = np.random.default_rng(seed).permutation(pairs.max() + 1)[pairs] % folds
     scores = np.empty(member.shape)
-    for held in range(FOLDS):
+    for held in range(folds):
         test = fold == held
         scores[test] = predict(phis, member, ~test, test, seed)
     return scores

@@ -18,7 +18,9 @@ def lira_online(phi: np.ndarray, moments: Moments) -> np.ndarray:
 
 def lira_fixed(phi: np.ndarray, moments: Moments) -> np.ndarray:
     """The same with one centred variance pooled over all records: best with few runs."""
-    return _log_normal(phi, moments.inside.mean, moments.pooled) - _log_normal(phi, moments.outside.mean, moments.pooled)
+    return _log_normal(phi, moments.inside.mean, moments.pooled) - _log_normal(
+        phi, moments.outside.mean, moments.pooled
+    )
 
 
 def lira_offline(phi: np.ndarray, moments: Moments) -> np.ndarray:

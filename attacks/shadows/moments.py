@@ -57,9 +57,8 @@ def left_out(phi: np.ndarray, member: np.ndarray) -> Moments:
 
 
 def _sums(phi: np.ndarray, use: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return tuple(  # type: ignore[return-value]
-        part.sum(axis=0, keepdims=True) for part in (use.astype(float), use * phi, use * phi**2)
-    )
+    count, total, squares = (part.sum(axis=0, keepdims=True) for part in (use.astype(float), use * phi, use * phi**2))
+    return count, total, squares
 
 
 def _pairs(values: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Epsilon lower bound of a procedure from many runs: all coins of independent runs guessed at once.
 
 Runs on independently drawn halves are together one mechanism with runs × targets canaries, each a fair coin that moves one record of one
-run; so the one-run bound (Steinke, Nasr & Jagielski 2023) holds for all of them pooled. Half of the pairs of runs fit the attack and choose it and
+run; so the one-run bound (Steinke, Nasr & Jagielski 2023) holds for all of them pooled. Two thirds of the pairs of runs fit the attack and choose it and
 the number of guesses; of each other pair one run is guessed (its complement would show each coin twice).
 """
 
@@ -19,8 +19,8 @@ SHARES = tuple(0.5**i for i in range(1, 12))
 
 def pooled_bounds(
     phis: dict[str, np.ndarray], member: np.ndarray, wanted: Wanted, delta: float, seed: int
-) -> tuple[EpsilonBound, EpsilonBound]:
-    """Steinke's bound and the f-DP bound (conditional on a Gaussian trade-off), each at 95% confidence."""
+) -> tuple[EpsilonBound, ...]:
+    """Steinke's bound and, if delta > 0, the f-DP bound (conditional on a Gaussian trade-off), each at 95% confidence."""
     fit, test = halves(len(member))
     attack, share = _choose({name: phi[fit] for name, phi in phis.items()}, member[fit], wanted, delta, seed)
     scores, coins = transfer(phis, member, fit, test, attack, seed).ravel(), member[test].ravel()
@@ -28,7 +28,7 @@ def pooled_bounds(
     guesses = _guess(scores[order], coins[order], share)
     rule = f"{':'.join(attack)}, chosen on {fit.sum()} runs, on {test.sum()} others"
     guesses = replace(guesses, rule=rule)
-    return steinke(guesses, delta), one_run_fdp(guesses, delta)
+    return (steinke(guesses, delta), *([one_run_fdp(guesses, delta)] if delta > 0 else []))
 
 
 def pooled_ceiling(targets: int, shadows: int, delta: float) -> float:
@@ -39,9 +39,9 @@ def pooled_ceiling(targets: int, shadows: int, delta: float) -> float:
 
 
 def halves(shadows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Runs [K] that fit (both of the first half of the pairs) and runs that are guessed (the first of each other pair)."""
+    """Runs [K] that fit (both of the first two thirds of the pairs) and runs that are guessed (the first of each other pair)."""
     run = np.arange(shadows)
-    fit = pair_of(run) < (shadows // 2 + 1) // 2
+    fit = pair_of(run) < (shadows + 2) // 3
     return fit, ~fit & (run % 2 == 0)
 
 

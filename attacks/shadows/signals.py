@@ -12,7 +12,12 @@ DEFAULT = ("dcr", "density_ratio", "mean", "offset")
 
 
 def signals(
-    names: tuple[str, ...], targets: Records, releases: list[ReleaseSet], background: Background, students: int, seed: int
+    names: tuple[str, ...],
+    targets: Records,
+    releases: list[ReleaseSet],
+    background: Background,
+    students: int,
+    seed: int,
 ) -> dict[str, np.ndarray]:
     """φ [K, T] by name, from the releases alone; with `students` > 0 also from students trained on each release.
 
@@ -26,7 +31,9 @@ def signals(
         phis["student"] = log_odds(ensemble, targets).reshape(len(releases), students, -1).mean(axis=1)
     for name, phi in phis.items():
         if not np.isfinite(phi).all():
-            raise InputError(f"attack {name}: {int((~np.isfinite(phi)).sum())} of {phi.size} scores are NaN or infinite")
+            raise InputError(
+                f"attack {name}: {int((~np.isfinite(phi)).sum())} of {phi.size} scores are NaN or infinite"
+            )
         if np.ptp(phi) == 0:
             raise InputError(f"attack {name}: all {phi.size} scores are the same, so it can tell nothing; leave it out")
     return phis

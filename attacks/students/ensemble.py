@@ -31,7 +31,9 @@ class Ensemble:
         return vmap(lambda weights, z: functional_call(self.network, weights, (z,)), in_dims=(0, None))(self.weights, x)
 
 
-def train(releases: Sequence[ReleaseSet], per_release: int, seed: int, steps: int = STEPS, network: str = "mlp") -> Ensemble:
+def train(
+    releases: Sequence[ReleaseSet], per_release: int, seed: int, steps: int = STEPS, network: str = "mlp"
+) -> Ensemble:
     """`per_release` students on each released set, E = releases × per_release, by full-batch Adam.
 
     Sets may differ in size: shorter ones are padded with records of weight 0. Soft labels are used where released.
@@ -61,7 +63,9 @@ def assert_trained_on(ensemble: Ensemble, sets: Sequence[ReleaseSet]) -> None:
     """Refuse students that were trained on anything but the released sets (one published attack used the initial images)."""
     for index, (trained, release) in enumerate(zip(ensemble.trained_on, sets, strict=True)):
         if trained != release.hash:
-            raise InputError(f"student {index} was trained on a tensor that is not the released set: its scores would mislead")
+            raise InputError(
+                f"student {index} was trained on a tensor that is not the released set: its scores would mislead"
+            )
 
 
 @torch.no_grad()
@@ -73,7 +77,9 @@ def log_odds(ensemble: Ensemble, records: Records) -> np.ndarray:
 @torch.no_grad()
 def log_confidence(ensemble: Ensemble, records: Records) -> np.ndarray:
     """log p_y [E, N] in float64."""
-    parts = [z.log_softmax(-1).gather(-1, y.expand(len(z), -1)[..., None])[..., 0] for z, y in _logits(ensemble, records)]
+    parts = [
+        z.log_softmax(-1).gather(-1, y.expand(len(z), -1)[..., None])[..., 0] for z, y in _logits(ensemble, records)
+    ]
     return torch.cat(parts, dim=1).numpy()
 
 

@@ -1,5 +1,7 @@
 """Small students: a ConvNet for images, a perceptron for rows."""
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,7 +15,7 @@ class SmallConvNet(nn.Module):
     def __init__(self, shape: tuple[int, ...], classes: int, width: int = 16, depth: int = 3) -> None:
         super().__init__()
         channels = [shape[0]] + [width] * depth
-        self.blocks = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(channels[:-1], channels[1:], strict=True))
+        self.blocks = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(channels))
         with torch.no_grad():
             features = self.embed(torch.zeros(1, *shape)).shape[1]
         self.head = nn.Linear(features, classes)
@@ -37,7 +39,12 @@ class Perceptron(nn.Module):
         super().__init__()
         features = int(torch.Size(shape).numel())
         self.layers = nn.Sequential(
-            nn.Flatten(), nn.Linear(features, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, classes)
+            nn.Flatten(),
+            nn.Linear(features, width),
+            nn.ReLU(),
+            nn.Linear(width, width),
+            nn.ReLU(),
+            nn.Linear(width, classes),
         )
 
     def forward(self, x: Tensor) -> Tensor:
