@@ -1,6 +1,7 @@
 """The command line: read arrays, audit, write the report. Errors are one line and exit status 2."""
 
 import sys
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
@@ -119,7 +120,8 @@ def _number(text: str) -> int | float | str:
 
 
 def _progress(done: int, of: int, seconds: float) -> None:
-    typer.echo(f"\r{done} of {of} shadows, {seconds:.0f} s to go  ", err=True, nl=done == of)
+    left = f"{seconds:.0f} s to go" if isfinite(seconds) else "resumed"
+    typer.echo(f"\r{done} of {of} shadows, {left}   ", err=True, nl=done == of)
 
 
 def _pictures(records, exposed):  # type: ignore[no-untyped-def]

@@ -98,14 +98,13 @@ def audit_procedure(
     m = min(len(releases[0]), int(coins.sum(axis=1).min()))
     controls = _controls(m, full, coins, rows, seeds, names or DEFAULT, background, member, phis, seed)
     single = ~np.isin(rows, kinds.get("duplicated", np.array([], dtype=int)))
-    bounds = pooled_bounds({n: p[:, single] for n, p in phis.items()}, member[:, single], wanted, delta, seed)
+    best, bounds = pooled_bounds({n: p[:, single] for n, p in phis.items()}, member[:, single], wanted, delta, seed)
     results = {}
     for name, score in scores.items():
         method, signal = name.split(":")
         results[name] = AttackResult(
             name, SAYS[method], matrix_metrics(score, member), (), controls.get(signal, controls["best"])
         )
-    best = max(results, key=lambda name: results[name].metrics.auc.value)
     results[best] = AttackResult(best, results[best].says, results[best].metrics, bounds, results[best].controls)
     half = int(coins.sum(axis=1).mean())
     return Report(

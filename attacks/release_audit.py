@@ -1,6 +1,7 @@
 """Audit one released set, from the release alone or with students trained on it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -34,11 +35,10 @@ ONE_RELEASE = (
     "release would fare, not other releases. The epsilon bound is the one-run bound, which allows for the dependence, and is valid if "
     "each record audited was put in or left out by a fair coin of its own."
 )
-Scorer = Callable[[list[ReleaseSet]], dict[str, np.ndarray]]  # releases -> scores [releases, candidates] by attack
 
 
 def audit(
-    release: ReleaseSet,
+    release: ReleaseSet | str | Path | tuple[np.ndarray, ...],
     members: Records | tuple[np.ndarray, np.ndarray],
     nonmembers: Records | tuple[np.ndarray, np.ndarray],
     reference: Records | tuple[np.ndarray, np.ndarray] | None = None,
@@ -51,12 +51,13 @@ def audit(
 ) -> Report:
     """Membership-inference audit of one released set.
 
-    members, nonmembers, reference: x [N, ...] and y [N] in the scale of the release; without a reference, half of the non-members
+    release: a ReleaseSet, a path to one, or a tuple (x, y) or (x, y, soft). members, nonmembers, reference: x [N, ...] and y [N] in the scale of the release; without a reference, half of the non-members
     serve as one and are not audited. `attacks`: names, all that apply by default. `students`: how many are trained on each set under
     threat "student". Raises InputError on data that cannot be audited.
     """
     if threat not in THREATS:
         raise InputError(f"threat {threat!r} is not one of {', '.join(THREATS)}; for procedures use audit_procedure")
+    released = ReleaseSet.of(release)
     inside, outside = Records.of(members), Records.of(nonmembers)
     notes = [ONE_RELEASE]
     if reference is None:
@@ -69,18 +70,18 @@ def audit(
     _enough(outside, "non-members", FEWEST)
     _same_shape(inside, outside, known)
     candidates = join(inside, outside)
-    notes += release.check_against(candidates)
+    notes += released.check_against(candidates)
     included = np.arange(len(candidates)) < len(inside)
 
-    m = min(len(release), len(inside), len(known))
+    m = min(len(released), len(inside), len(known))
     verbatim = Subset(m)(inside.x, inside.y, seed)
     drawn = np.isin(np.arange(len(inside)), np.random.default_rng(seed).choice(len(inside), m, replace=False))
     null = Subset(m)(known.x, known.y, seed)
     skipped: dict[str, str] = {}
     if threat == "release":
-        scores, skipped = _release_scores(release, [verbatim, null], candidates, known, attacks)
+        scores, skipped = _release_scores(released, [verbatim, null], candidates, known, attacks)
     else:
-        scores = _student_scores(release, [verbatim, null], candidates, known, attacks, students, seed)
+        scores = _student_scores(released, [verbatim, null], candidates, known, attacks, students, seed)
 
     results = {}
     for name, (own, subset, nothing) in scores.items():
@@ -103,8 +104,8 @@ def audit(
         power=power(len(inside), len(outside), delta),
         members=len(inside),
         nonmembers=len(outside),
-        released=len(release),
-        subset_line=min(len(release) / len(inside), 1.0),
+        released=len(released),
+        subset_line=min(len(released) / len(inside), 1.0),
         exposed=_exposed({name: three[0] for name, three in scores.items()}, included),
         claimed_epsilon=claimed_epsilon,
         delta=delta,
@@ -112,7 +113,7 @@ def audit(
         notes=notes,
         settings={
             "seed": seed,
-            "release_hash": release.hash,
+            "release_hash": released.hash,
             "reference": len(known),
             "students": students if threat == "student" else 0,
         },

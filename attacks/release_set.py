@@ -1,6 +1,7 @@
 """A released synthetic set: what the outside world sees."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,11 +46,22 @@ class ReleaseSet:
         partial.replace(path)
 
     @staticmethod
+    def of(release: "ReleaseSet | str | Path | tuple[np.ndarray, ...]") -> "ReleaseSet":
+        """A release itself, a path to one, or a tuple (x, y) or (x, y, soft)."""
+        if isinstance(release, ReleaseSet):
+            return release
+        return ReleaseSet.read(release) if isinstance(release, (str, Path)) else ReleaseSet(*release)
+
+    @staticmethod
     def read(path: str | Path) -> "ReleaseSet":
-        """Read an .npz, a .safetensors, or a folder that holds one (data.safetensors first)."""
+        """Read an .npz, a .safetensors, or a folder that holds one (data.safetensors first).
+
+        A spec.json beside it that names the mean and std of a public normalisation has it undone: records are audited in the
+        units in which they were given.
+        """
         file = _data_file(Path(path))
         arrays = _read_safetensors(file) if file.suffix == ".safetensors" else read_npz(file)
-        x = pick(arrays, VALUES, file)
+        x = _in_units(pick(arrays, VALUES, file), file.with_name("spec.json"))
         soft = next((arrays[name] for name in SOFT if name in arrays), None)
         if soft is not None and not any(name in arrays for name in LABELS):
             return ReleaseSet(x, soft.argmax(axis=1), soft)
@@ -73,10 +85,19 @@ class ReleaseSet:
             raise InputError(
                 f"release: its values span {ours:.3g}, the records' {theirs:.3g}; bring both to the same scale"
             )
+        notes = []
+        low, high = float(records.x.min()), float(records.x.max())
+        if self.x.min() < low - theirs / 4 or self.x.max() > high + theirs / 4:
+            notes.append(
+                f"The release's values reach from {self.x.min():.3g} to {self.x.max():.3g}, the records' from {low:.3g} to "
+                f"{high:.3g}: if these are different units, the attacks are half blind and the audit must be repeated."
+            )
         absent = sorted(set(records.y.tolist()) - set(self.y.tolist()))
-        if not absent:
-            return []
-        return [f"classes absent from the release: {absent}; their records are scored against the whole release"]
+        if absent:
+            notes.append(
+                f"Classes absent from the release: {absent}; their records are scored against the whole of it."
+            )
+        return notes
 
 
 def array_hash(x: np.ndarray) -> str:
@@ -84,6 +105,19 @@ def array_hash(x: np.ndarray) -> str:
     digest = hashlib.sha256(f"{x.dtype}{x.shape}".encode())
     digest.update(np.ascontiguousarray(x).tobytes())
     return digest.hexdigest()
+
+
+def _in_units(x: np.ndarray, spec: Path) -> np.ndarray:
+    """x · std + mean per channel (axis 1), if spec.json holds these constants."""
+    if not spec.is_file():
+        return x
+    try:
+        described = json.loads(spec.read_text())
+        mean, std = (np.asarray(described[name], dtype=np.float32) for name in ("mean", "std"))
+    except (ValueError, KeyError, TypeError):
+        return x
+    per_channel = (-1, *[1] * (x.ndim - 2))
+    return x * std.reshape(per_channel) + mean.reshape(per_channel)
 
 
 def _data_file(path: Path) -> Path:

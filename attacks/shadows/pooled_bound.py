@@ -19,8 +19,8 @@ SHARES = tuple(0.5**i for i in range(1, 12))
 
 def pooled_bounds(
     phis: dict[str, np.ndarray], member: np.ndarray, wanted: Wanted, delta: float, seed: int
-) -> tuple[EpsilonBound, ...]:
-    """Steinke's bound and, if delta > 0, the f-DP bound (conditional on a Gaussian trade-off), each at 95% confidence."""
+) -> tuple[str, tuple[EpsilonBound, ...]]:
+    """The attack chosen; Steinke's bound and, if delta > 0, the f-DP bound (conditional on a Gaussian trade-off), each at 95% confidence."""
     fit, test = halves(len(member))
     attack, share = _choose({name: phi[fit] for name, phi in phis.items()}, member[fit], wanted, delta, seed)
     scores, coins = transfer(phis, member, fit, test, attack, seed).ravel(), member[test].ravel()
@@ -28,7 +28,7 @@ def pooled_bounds(
     guesses = _guess(scores[order], coins[order], share)
     rule = f"{':'.join(attack)}, chosen on {fit.sum()} runs, on {test.sum()} others"
     guesses = replace(guesses, rule=rule)
-    return (steinke(guesses, delta), *([one_run_fdp(guesses, delta)] if delta > 0 else []))
+    return ":".join(attack), (steinke(guesses, delta), *([one_run_fdp(guesses, delta)] if delta > 0 else []))
 
 
 def pooled_ceiling(targets: int, shadows: int, delta: float) -> float:

@@ -115,6 +115,7 @@ def test_refusals_are_one_line() -> None:
         ReleaseSet(known.x[:3, :5], known.y[:3]).check_against(members)
     with pytest.raises(InputError, match="label 9 does not occur"):
         ReleaseSet(known.x[:1], np.array([9])).check_against(members)
+    assert "different units" in ReleaseSet(5 * known.x[:9], known.y[:9]).check_against(members)[0]
     with pytest.raises(InputError, match="same scale"):
         ReleaseSet(255 * known.x[:9], known.y[:9]).check_against(members)
 
@@ -135,5 +136,7 @@ def test_release_is_read_from_npz_safetensors_and_folder(tmp_path) -> None:
         assert again.hash == release.hash
         np.testing.assert_array_equal(again.y, release.y)
         np.testing.assert_array_equal(again.soft, release.soft)
+    (tmp_path / "run" / "spec.json").write_text('{"mean": [0.5], "std": [0.25]}')  # a public normalisation is undone
+    np.testing.assert_allclose(ReleaseSet.read(tmp_path / "run").x, release.x * 0.25 + 0.5, rtol=1e-6)
     with pytest.raises(InputError, match="no such release"):
         ReleaseSet.read(tmp_path / "nothing")
