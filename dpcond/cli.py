@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from dpcond.errors import InputError
 if TYPE_CHECKING:
     from dpcond.config import Config
     from dpcond.data import Data
+
+LOG_SECONDS = 30.0
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -134,14 +137,20 @@ def _progress() -> Iterator[tuple[Callable[[int, int, str], None], Callable[[flo
         TimeRemainingColumn(),
         TextColumn("{task.fields[spent]}"),
     )
-    with Progress(*columns, console=Console(stderr=True), refresh_per_second=2) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, refresh_per_second=2) as bar:
         tasks: dict[str, Any] = {}
-        spent = ""
+        spent, logged = "", time.monotonic()
 
         def advance(done: int, total: int, message: str) -> None:
+            nonlocal logged
             if message not in tasks:
                 tasks[message] = bar.add_task(message, total=total, spent=spent)
             bar.update(tasks[message], completed=done, total=total, spent=spent)
+            if not console.is_terminal and time.monotonic() - logged > LOG_SECONDS:  # a log gets lines, not a bar
+                logged = time.monotonic()
+                left = next(task.time_remaining for task in bar.tasks if task.id == tasks[message])
+                console.print(f"{message} {done}/{total}, {left or 0:.0f} s left {spent}")
 
         def spend(epsilon: float) -> None:
             nonlocal spent

@@ -92,7 +92,7 @@ def mean_distance(synthetic: SyntheticSet, released: ReleasedMeans) -> Tensor:
     """Σ over classes of ‖synthetic class mean − released class mean‖²; the set is ordered by class, equally many each."""
     examples, _ = synthetic.decode()
     rows = released.feature.public(examples)
-    means = rows.view(synthetic.num_classes, -1, rows.shape[1]).mean(1)
+    means = rows.view(len(released.means), -1, rows.shape[1]).mean(1)
     return (means - released.means).square().sum()
 
 

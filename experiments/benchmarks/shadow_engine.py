@@ -41,6 +41,9 @@ def measure(records: int, steps: int, ipc: int = 10) -> dict[str, float]:
         "batched_cpu_s": round(batched, 2),
         "separate_cpu_s": round(separate, 2),
         "times_faster": round(separate / batched, 2),
+        "mean_pixel_difference": float(
+            np.mean([np.abs(a.x - b.x).mean() for a, b in zip(together, alone, strict=True)])
+        ),
         "largest_pixel_difference": max(float(np.abs(a.x - b.x).max()) for a, b in zip(together, alone, strict=True)),
         "largest_score_difference": _score_difference(together, alone, pool, coins),
     }
