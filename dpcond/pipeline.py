@@ -18,7 +18,7 @@ from dpcond.data import Data
 from dpcond.errors import InputError
 from dpcond.methods import registry
 from dpcond.methods.base import Progress, Run, silent
-from dpcond.models import resolve_device
+from dpcond.models import resolve_device, reuse_freed_memory
 from dpcond.privacy import accountants
 from dpcond.privacy.certificate import certify
 from dpcond.privacy.curator import Curator
@@ -187,6 +187,7 @@ def _run(
     noise: NoiseSource | None,
 ) -> Release:
     spec, device = data.spec, resolve_device(config.engine.device)
+    reuse_freed_memory()
     planned = plan(spec, config, noise=noise)
     source = noise or _noise(config)
     if (folder / "release").exists():

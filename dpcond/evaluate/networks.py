@@ -15,7 +15,7 @@ from dpcond.errors import InputError
 from dpcond.evaluate.examples import Examples
 from dpcond.evaluate.protocols import DC, Protocol
 from dpcond.evaluate.training import accuracy, train
-from dpcond.models.ensemble import Engine
+from dpcond.models import Engine, reuse_freed_memory
 
 
 def evaluate(
@@ -49,6 +49,7 @@ def evaluate(
     chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not chosen or not models:
         raise InputError(f"evaluation with seeds {chosen}, models {list(models)}: give at least one of each")
+    reuse_freed_memory()
     x, y = examples.batch(torch.arange(1))
     shape = tuple(x.shape[1:])
     image = len(shape) == 3

@@ -1,5 +1,6 @@
 """Networks: built by name, initialised by seed, never coupling records."""
 
+from dpcond.models.allocator import reuse_freed_memory
 from dpcond.models.build import MODELS, Network, build, initialise
 from dpcond.models.convnet import ConvNet
 from dpcond.models.device import resolve_device
@@ -18,4 +19,5 @@ __all__ = [
     "build",
     "initialise",
     "resolve_device",
+    "reuse_freed_memory",
 ]
