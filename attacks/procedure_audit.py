@@ -31,7 +31,7 @@ SHOWS = (
 RUNS = (
     "Intervals are clustered by pair of complementary runs and by record: records of one run share its release, scores of one "
     "record share the other runs. The epsilon bound fits the attack on "
-    "two thirds of the pairs and guesses the coins of one run of each other pair (add/remove-one adjacency); duplicated canaries are kept out of it, "
+    "half of the pairs and guesses the coins of one run of each other pair (add/remove-one adjacency); duplicated canaries are kept out of it, "
     "since one coin moves several records. Public randomness that runs share is conditioned on."
 )
 

@@ -11,7 +11,7 @@ from attacks.shadows.membership import pair_of
 from attacks.shadows.moments import from_runs
 
 FOLDS = 4
-ROWS = 20_000  # training pairs at most
+ROWS = 10_000  # training pairs at most
 
 
 def groundhog(phis: np.ndarray, member: np.ndarray, seed: int = 0) -> np.ndarray:

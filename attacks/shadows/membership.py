@@ -5,6 +5,7 @@ import numpy as np
 from attacks.errors import InputError
 
 FEWEST = 8
+COINS = 0xC015  # a stream of their own, whatever else is drawn from the seed
 
 
 def membership(shadows: int, groups: np.ndarray, seed: int) -> np.ndarray:
@@ -17,7 +18,7 @@ def membership(shadows: int, groups: np.ndarray, seed: int) -> np.ndarray:
     if shadows < FEWEST or shadows % 2:
         raise InputError(f"shadows={shadows}: give an even number, at least {FEWEST}")
     _, group = np.unique(groups, return_inverse=True)
-    coins = np.random.default_rng(seed).random((shadows // 2, group.max() + 1)) < 0.5
+    coins = np.random.default_rng([COINS, seed]).random((shadows // 2, group.max() + 1)) < 0.5
     first = coins[:, group]
     return np.stack([first, ~first], axis=1).reshape(shadows, len(group))
 

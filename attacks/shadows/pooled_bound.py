@@ -1,7 +1,7 @@
 """Epsilon lower bound of a procedure from many runs: all coins of independent runs guessed at once.
 
 Runs on independently drawn halves are together one mechanism with runs × targets canaries, each a fair coin that moves one record of one
-run; so the one-run bound (Steinke, Nasr & Jagielski 2023) holds for all of them pooled. Two thirds of the pairs of runs fit the attack and choose it and
+run; so the one-run bound (Steinke, Nasr & Jagielski 2023) holds for all of them pooled. Half of the pairs of runs fit the attack and choose it and
 the number of guesses; of each other pair one run is guessed (its complement would show each coin twice).
 """
 
@@ -14,7 +14,8 @@ from attacks.shadows.membership import pair_of
 from attacks.statistics import EpsilonBound, guess, one_run_fdp, steinke
 from attacks.statistics.guessing import Guesses, guess_shares
 
-SHARES = tuple(0.5**i for i in range(1, 12))
+FEWEST_PAIRS = 3  # below, nothing is left to compare a left-out pair with
+SHARES = (0.4, *(0.5**i for i in range(2, 12)))  # of the coins, in a tail; not half: coins seldom fall half and half
 
 
 def pooled_bounds(
@@ -39,9 +40,9 @@ def pooled_ceiling(targets: int, shadows: int, delta: float) -> float:
 
 
 def halves(shadows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Runs [K] that fit (both of the first two thirds of the pairs) and runs that are guessed (the first of each other pair)."""
+    """Runs [K] that fit (both of the first half of the pairs) and runs that are guessed (the first of each other pair)."""
     run = np.arange(shadows)
-    fit = pair_of(run) < (shadows + 2) // 3
+    fit = pair_of(run) < max(FEWEST_PAIRS, (shadows // 2 + 1) // 2)
     return fit, ~fit & (run % 2 == 0)
 
 

@@ -116,10 +116,10 @@ def test_pooled_bound_passes_zero_no_more_often_than_stated() -> None:
 
 def test_fitting_and_guessed_runs_share_no_coin() -> None:
     fit, test = halves(64)
-    assert fit.sum() == 44
-    assert test.sum() == 10
+    assert fit.sum() == 32
+    assert test.sum() == 16
     assert not set(np.flatnonzero(fit) // 2) & set(np.flatnonzero(test) // 2)
-    assert len(set(np.flatnonzero(test) // 2)) == 10
+    assert len(set(np.flatnonzero(test) // 2)) == 16
 
 
 def test_rank_among_is_the_obvious_share() -> None:
