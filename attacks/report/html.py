@@ -17,7 +17,7 @@ def render(report: Report, images: list[str]) -> str:
     )
     environment.filters["percent"] = lambda value: f"{100 * value:.3g}%"
     order = strongest(report)
-    return environment.get_template("page.html").render(
+    return environment.get_template("page.html.j2").render(
         report=report,
         word="No claim" if report.verdict.claimed is None else WORDS[report.verdict.outcome],
         order=order,
