@@ -36,6 +36,15 @@ def procedure_report() -> attacks.Report:
     )
 
 
+def test_sides_that_overlap_are_refused() -> None:
+    members, others = normal(100, 0), normal(100, 1)
+    release = ReleaseSet(members.x[:10], members.y[:10])
+    with pytest.raises(attacks.InputError, match="non-members: 100 of 100 records also occur"):
+        attacks.audit(release, members, members, others)
+    with pytest.raises(attacks.InputError, match="reference: 100 of 100 records also occur"):
+        attacks.audit(release, members, others, others)
+
+
 def test_verbatim_release_is_violated_and_reaches_near_its_ceiling() -> None:
     members, others, known = normal(200, 0), normal(200, 1), normal(200, 2)
     report = attacks.audit(ReleaseSet(members.x, members.y), members, others, known, claimed_epsilon=1.0)
@@ -216,17 +225,17 @@ def test_command_line(tmp_path: Path, monkeypatch, capsys) -> None:
     assert "no such file" in refused("--members", str(tmp_path / "none.npz"), *files[2:], *new, *good[:2])
     assert "--members is missing" in refused(*new)
     assert "threat" in refused(*files, *new, *good[:2], "--threat", "psychic")
-    same = npz(tmp_path, "same.npz", np.ones((60, 20)), members.y)
+    corners, y = np.eye(140), np.arange(140) % 2  # all equally far from the origin
     assert "scores are the same" in refused(
         "--members",
-        same,
+        npz(tmp_path, "cm.npz", corners[:60], y[:60]),
         "--nonmembers",
-        same,
-        *new,
+        npz(tmp_path, "cn.npz", corners[60:], y[60:]),
+        "--release",
+        npz(tmp_path, "o.npz", np.stack([corners[0] * 0, corners[0] * 0, corners[0] * 0 + 1]), np.array([0, 1, 1])),
         "--attacks",
         "dcr",
-        "--release",
-        npz(tmp_path, "o.npz", np.ones((4, 20)), np.arange(4) % 2),
+        *new,
     )
 
 
