@@ -116,7 +116,7 @@ def _table(title: str, rows: list[dict[str, Any]]) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[tuple[Callable[[int, int, str], None], Callable[[float], None]]]:
+def _progress() -> Iterator[tuple[Callable[[int, int, str], None], Callable[[float, float], None]]]:
     """A bar with time left and ε spent; yields the callbacks for (done, total, message) and for ε."""
     from rich.console import Console
     from rich.progress import (
@@ -152,9 +152,9 @@ def _progress() -> Iterator[tuple[Callable[[int, int, str], None], Callable[[flo
                 left = next(task.time_remaining for task in bar.tasks if task.id == tasks[message])
                 console.print(f"{message} {done}/{total}, {left or 0:.0f} s left {spent}")
 
-        def spend(epsilon: float) -> None:
+        def spend(epsilon: float, whole: float) -> None:
             nonlocal spent
-            spent = "ε = ∞ (not private)" if epsilon == float("inf") else f"ε spent {epsilon:.3f}"
+            spent = "not private" if whole == float("inf") else f"ε tracked {epsilon:.3f} of {whole:.3f}"
 
         yield advance, spend
 
@@ -360,6 +360,60 @@ def verify(release: Annotated[Path, typer.Argument(help="A release folder.")]) -
     typer.echo("verified" if report.ok else "NOT VERIFIED")
     if not report.ok:
         raise typer.Exit(1)
+
+
+@app.command()
+def audit(
+    release: Annotated[Path, typer.Argument(help="A release folder.")],
+    data: DATA,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for audit.html and audit.json.")],
+    data_root: ROOT = None,
+    threat: Annotated[
+        str, typer.Option(help="What the attacker has: release, student (and a recipe), procedure, or mechanism.")
+    ] = "release",
+    attacks: Annotated[str | None, typer.Option(help="Names, with commas; default all that fit.")] = None,
+    members: Annotated[
+        int, typer.Option(min=20, help="Records attacked (procedure: the pool, half of it members).")
+    ] = 2000,
+    shadows: Annotated[int, typer.Option(min=8, help="Condensations of random halves of the pool (procedure).")] = 64,
+    canaries: Annotated[int, typer.Option(min=0, help="Planted records of each family (procedure).")] = 0,
+    students: Annotated[
+        int | None, typer.Option(help="Networks trained per release; default 8 for student, else 0.")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=100, help="Fresh runs of the wall (mechanism).")] = 50_000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes for condensations that cannot be batched.")] = 1,
+    resume: Annotated[bool, typer.Option(help="Use the finished shadows in OUT.")] = True,
+    seed: SEED = None,
+    test_data: TEST = None,
+    records: RECORDS = None,
+    classes: CLASSES = None,
+    schema: SCHEMA = None,
+    set_: SET = None,
+) -> None:
+    """Attack a release, its procedure or the wall itself, and hold the claimed epsilon against what was measured."""
+    from dpcond.auditing import audit_release
+
+    loaded = _load(data, data_root, records, classes, schema, test=test_data)
+    names = None if attacks is None else [name.strip() for name in attacks.split(",")]
+    with _progress() as (advance, _):
+        said = audit_release(
+            release,
+            loaded,
+            out,
+            threat=threat,
+            attacks=names,
+            members=members,
+            shadows=shadows,
+            canaries=canaries,
+            students=students,
+            runs=runs,
+            workers=workers,
+            resume=resume,
+            seed=seed or 0,
+            settings=set_ or [],
+            progress=advance,
+        )
+    typer.echo(said)
 
 
 @app.command(name="export")

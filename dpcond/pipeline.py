@@ -22,12 +22,14 @@ from dpcond.models import resolve_device, reuse_freed_memory
 from dpcond.privacy import accountants
 from dpcond.privacy.certificate import certify
 from dpcond.privacy.curator import Curator
+from dpcond.privacy.events import Event
 from dpcond.privacy.ledger import Ledger
 from dpcond.privacy.noise import DiscreteGaussianNoise, GaussianNoise, NoiseSource, SeededEntropy
 from dpcond.privacy.plan import Plan, canonical, make_plan
 from dpcond.release import Release, statement
 from dpcond.spec import DataSpec
 
+Spending = Callable[[float, float], None]
 NOISE: dict[str, type[GaussianNoise] | type[DiscreteGaussianNoise]] = {
     "gaussian": GaussianNoise,
     "discrete": DiscreteGaussianNoise,
@@ -157,13 +159,14 @@ def run(
     *,
     resume: bool = False,
     progress: Progress = silent,
-    spending: Callable[[float], None] | None = None,
+    spending: Spending | None = None,
     noise: NoiseSource | None = None,
 ) -> Release:
     """Carry a configuration out; see :func:`condense`.
 
     Args:
-        spending: called about once a second with ε spent so far, by the running RDP tracker.
+        spending: called about once a second with ε spent so far and ε of the whole plan, both by the fast accountant
+            that tracks the run (exact, or RDP, which is looser than the certificate).
         noise: a seeded source for tests; it stamps the release as not private.
 
     Raises:
@@ -183,13 +186,13 @@ def _run(
     folder: Path,
     resume: bool,
     progress: Progress,
-    spending: Callable[[float], None] | None,
+    spending: Spending | None,
     noise: NoiseSource | None,
 ) -> Release:
     spec, device = data.spec, resolve_device(config.engine.device)
     reuse_freed_memory()
     planned = plan(spec, config, noise=noise)
-    source = noise or _noise(config)
+    source = noise or noise_source(config)
     if (folder / "release").exists():
         raise InputError(f"{folder / 'release'} already exists: this run is finished; give another --out")
     with _open(folder, planned, resume) as ledger:
@@ -221,14 +224,18 @@ def _run(
         return Release(x, y, spec, promise, config.method, _about(planned), synthetic.soft_labels, ledger.path)
 
 
-def _tracker(ledger: Ledger, planned: Plan, spending: Callable[[float], None]) -> Callable[[str, int], None]:
-    last = 0.0
+def _tracker(ledger: Ledger, planned: Plan, spending: Spending) -> Callable[[str, int], None]:
+    def tracked(events: tuple[Event, ...]) -> float:
+        known = accountants.exact(events, planned.delta, planned.adjacency) if planned.private else None
+        return accountants.rdp(events, planned.delta, planned.adjacency) if known is None else known
+
+    whole, last = tracked(planned.events()), 0.0
 
     def released(stage: str, index: int) -> None:
         nonlocal last
         if time.monotonic() - last > 1 or index + 1 == planned.stage(stage).count:
             last = time.monotonic()
-            spending(accountants.rdp(ledger.events(), planned.delta, planned.adjacency))
+            spending(tracked(ledger.events()), whole)
 
     return released
 
@@ -237,7 +244,8 @@ def _about(planned: Plan) -> dict[str, Any]:
     return {"ipc": planned.public["ipc"], "seed": planned.public["seed"], **planned.public["options"]}
 
 
-def _noise(config: Config) -> NoiseSource:
+def noise_source(config: Config) -> NoiseSource:
+    """The wall's noise as configured."""
     if config.privacy.mode == "none":  # nothing is promised, so that a public seed can give the same bytes again
         return GaussianNoise(SeededEntropy(config.seed))
     return NOISE[config.privacy.noise]()

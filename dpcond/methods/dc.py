@@ -36,15 +36,15 @@ BATCH = 1024  # expected records per gradient
 class DCOptions(Options):
     """Options of gradient matching."""
 
-    networks: int = Field(30, ge=1, description="networks started afresh")
+    networks: int = Field(20, ge=1, description="networks started afresh")
     gradients: int = Field(10, ge=1, description="gradients asked along each network's training")
     rate: float | None = Field(None, gt=0, le=1, description="sampling rate; default: 1024 expected records a gradient")
     clip: float = Field(1.0, gt=0, description="clipping norm of one record's gradient")
     width: int = Field(32, ge=1, description="channels of a network's blocks (tables: hidden units / 4)")
     distance: Literal["mse", "cosine"] = Field("mse", description="matching distance; cosine acts row by row")
     augment: bool = Field(False, description="DSA: one Siamese augmentation on both sides of each gradient")
-    matches: int = Field(10, ge=1, description="image updates per released gradient")
-    train_steps: int = Field(10, ge=0, description="network updates on the synthetic set between gradients")
+    matches: int = Field(5, ge=1, description="image updates per released gradient")
+    train_steps: int = Field(5, ge=0, description="network updates on the synthetic set between gradients")
     train_lr: float = Field(0.01, gt=0, description="SGD step of the network")
     lr: float = Field(0.02, gt=0, description="Adam step on the pixels")
     factor: int = Field(1, ge=1, description="multi-formation: images stored in one, per side")
