@@ -31,15 +31,15 @@ BATCH = (
 class DMOptions(Options):
     """Options of distribution matching."""
 
-    networks: int = Field(100, ge=1, description="random networks, one release each")
+    networks: int = Field(200, ge=1, description="random networks, one release each")
     rate: float | None = Field(
         None, gt=0, le=1, description="sampling rate; default: 3000 expected records per release"
     )
     width: int = Field(64, ge=1, description="channels of a network's blocks")
     projection: int = Field(0, ge=0, description="project embeddings to so many dimensions first; 0: none")
-    augment: bool = Field(False, description="one Siamese augmentation per network, on both sides")
+    augment: bool = Field(True, description="one Siamese augmentation per network, on both sides")
     schedule: Literal["one-shot", "per-step"] = Field("one-shot", description="reuse every answer, or use each once")
-    steps: int = Field(3000, ge=1, description="matching steps (one-shot)")
+    steps: int = Field(2500, ge=1, description="matching steps (one-shot)")
     networks_per_step: int = Field(1, ge=1, description="networks matched in one step (one-shot)")
     lr: float = Field(0.05, gt=0, description="Adam's step on the pixels")
     factor: int = Field(1, ge=1, description="multi-formation: images stored in one, per side")

@@ -167,6 +167,15 @@ def start_is_public(folder: Path) -> None:
     assert torch.allclose(*starts, atol=1e-6), "the start of the synthetic set depends on the records"
 
 
+def releases_are_independent(folder: Path) -> None:
+    """The noise of one release says nothing of the next: correlations within sampling error (Bonferroni, 1e-6)."""
+    noise = answers(folder, constant(1), plan_of(count=40)).flatten(1).double()
+    noise = noise - answers(folder, constant(1), plan_of(private=False)).flatten(1).double()
+    normal = noise / noise.square().mean().sqrt()
+    correlations = (normal @ normal.T / normal.shape[1]).triu(1).abs().max() * normal.shape[1] ** 0.5
+    assert correlations < stats.norm.isf(ALARM / (40 * 39)), "the noise of two releases is correlated"
+
+
 CHECKS: dict[str, Callable[[Path], None]] = {
     check.__name__: check
     for check in (
@@ -178,6 +187,7 @@ CHECKS: dict[str, Callable[[Path], None]] = {
         batches_are_poisson_sums,
         counts_are_noisy,
         start_is_public,
+        releases_are_independent,
     )
 }
 

@@ -35,6 +35,12 @@ def global_reseed_before_the_noise(patch):
     patch.setattr(GaussianNoise, "draw", draw)
 
 
+def one_noise_for_two_releases(patch):
+    """DP-KIP's tables: a noise key that starts again every epoch."""
+    draw, drawn = GaussianNoise.draw, {}
+    patch.setattr(GaussianNoise, "draw", lambda self, shape, std: drawn.setdefault(shape, draw(self, shape, std)))
+
+
 def answer_before_charge(patch):
     ask, charge = curator.Curator.ask, Ledger.charge
     late = []
@@ -102,6 +108,7 @@ FAULTS = {
     noise_halved: "noise_has_the_planned_scale",
     clip_skipped: "one_record_is_bounded",
     global_reseed_before_the_noise: "noise_ignores_global_seeds",
+    one_noise_for_two_releases: "releases_are_independent",
     answer_before_charge: "charged_before_answered",
     one_event_too_few: "every_answer_is_charged",
     realised_batch_size_in_the_denominator: "batches_are_poisson_sums",
