@@ -42,6 +42,15 @@ def test_mean_attack_meets_the_closed_form(d: int, n: int, auc: float, tpr: floa
     assert abs(np.mean(measured) - auc) < 5 * 0.008 + 0.005
 
 
+@pytest.mark.parametrize(("d", "n", "auc"), [(1000, 2500, 0.6726), (3072, 2500, 0.7834), (3072, 5000, 0.7103)])
+def test_mean_attack_at_the_sizes_of_cifar(d: int, n: int, auc: float) -> None:
+    """Isotropic records need no whitening: the score is the plain ⟨x, mean(S)⟩. DeLong's sd is at most 0.0075 here."""
+    assert norm.cdf(np.sqrt(d / n) / np.sqrt(2)) == pytest.approx(auc, abs=5e-5)
+    members, others = gaussian(n, d, 0), gaussian(n, d, 1)
+    mean = LinearDM(10, "noise")(members.x, members.y, 2).x.mean(axis=0)
+    assert abs(roc(members.x @ mean, others.x @ mean).auc - auc) < 5 * 0.0075 + 0.005
+
+
 def test_offset_attack_finds_all_initial_members_and_nobody_else() -> None:
     members, others, known = gaussian(300, 60, 0), gaussian(300, 60, 1), gaussian(1000, 60, 2)
     release = LinearDM(10, "data")(members.x, members.y, 7)
