@@ -19,7 +19,9 @@ def roc_figure(report: Report) -> str:
     fpr = np.geomspace(LOWEST, 1, 200)
     axes.plot(fpr, fpr, color="#9aa3af", lw=1, ls=":", label="chance")
     line = np.minimum(fpr + report.subset_line, 1)
-    axes.plot(fpr, line, color="#111827", lw=1.4, ls="--", zorder=5, label=f"random subset, m/n = {report.subset_line:.2g}")
+    axes.plot(
+        fpr, line, color="#111827", lw=1.4, ls="--", zorder=5, label=f"random subset, m/n = {report.subset_line:.2g}"
+    )
     if report.claimed_epsilon is not None and np.isfinite(report.claimed_epsilon):
         allowed = 1 - epsilon_delta_tradeoff(report.claimed_epsilon, report.delta, fpr)
         axes.fill_between(fpr, allowed, 1, color="#d64545", alpha=0.07, lw=0)

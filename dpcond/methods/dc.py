@@ -8,12 +8,13 @@ matched as often as one likes at the network it belongs to. ``augment`` makes it
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 from torch.optim import SGD, Adam
 
@@ -109,6 +110,8 @@ def condense(curator: Curator, options: DCOptions, run: Run) -> SyntheticSet:
         except AnswerLost:
             continue
         target = unflatten(answer, net)
+        for group in optimizer.param_groups:  # a cosine over the plan, so that a resumed run is where it was
+            group["lr"] = options.lr * (1 + math.cos(math.pi * index / planned.count)) / 2
         for _ in range(options.matches):
             optimizer.zero_grad()
             distance(synthetic_gradient(net, synthetic, options.clip, view), target, options.distance).backward()
@@ -126,17 +129,22 @@ def unflatten(flat: Tensor, net: nn.Module) -> list[Tensor]:
     return [part.view_as(p) for part, p in zip(flat.split([p.numel() for p in params]), params, strict=True)]
 
 
-def synthetic_gradient(net: nn.Module, synthetic: SyntheticSet, clip: float, view: object = None) -> list[Tensor]:
-    """Mean gradient of the network's loss on the synthetic set, differentiable in its pixels, clipped as a whole."""
-    params = {n: p.detach().requires_grad_() for n, p in net.named_parameters()}
+def synthetic_gradient(
+    net: nn.Module, synthetic: SyntheticSet, clip: float, view: Callable[[Tensor], Tensor] | None = None
+) -> list[Tensor]:
+    """What the query asks for, of the synthetic set: mean of clipped per-example gradients, differentiable in the pixels."""
+    params = {n: p.detach() for n, p in net.named_parameters()}
     x, y = synthetic.decode()
-    if callable(view):
+    if view is not None:
         x = view(x)
-    loss = F.cross_entropy(functional_call(net, params, (x,)), y)
-    grads = torch.autograd.grad(loss, list(params.values()), create_graph=True)
-    norm = torch.stack([g.square().sum() for g in grads]).sum().sqrt()
-    scale = (clip / norm).clamp_max(1.0)
-    return [g * scale for g in grads]
+
+    def loss(p: dict[str, Tensor], record: Tensor, label: Tensor) -> Tensor:
+        return F.cross_entropy(functional_call(net, p, (record[None],)), label[None])
+
+    grads = list(vmap(grad(loss), in_dims=(None, 0, 0))(params, x, y).values())
+    norms = torch.stack([g.flatten(1).square().sum(1) for g in grads]).sum(0).clamp_min(1e-24).sqrt()
+    scales = (clip / norms).clamp_max(1.0) / len(y)
+    return [torch.einsum("b,b...->...", scales, g) for g in grads]
 
 
 def train(

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from dpcond.privacy.ledger import Ledger
 
 from dpcond.data.adult import SPEC as ADULT
 from dpcond.data.digits import SPEC as DIGITS
 from dpcond.privacy import certificate
+from dpcond.privacy.ledger import Ledger
 from dpcond.privacy.plan import Stage, make_plan
 from dpcond.release import Release, bundle, statement
 
