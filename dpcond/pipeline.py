@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -130,7 +131,7 @@ def condense(
         privacy: ``"none"`` runs without noise and promises nothing.
         options: the method's own options.
         seed: public; of networks and initialisation, never of noise.
-        out: folder of the run, with its ledger and the release; without it, a temporary one.
+        out: folder of the run, with its ledger and the release; without it, a temporary one, kept if the run fails.
         resume: go on with an interrupted run in ``out``.
 
     Returns:
@@ -173,8 +174,17 @@ def run(
         InputError: the folder is in use, the budget or the options changed since the interrupted run, and the like.
     """
     if out is None:
-        with tempfile.TemporaryDirectory(prefix="dpcond-") as scratch:
-            return _run(data, config, Path(scratch), False, progress, spending, noise)
+        scratch = Path(tempfile.mkdtemp(prefix="dpcond-"))
+        try:
+            release = _run(data, config, scratch, False, progress, spending, noise)
+        except BaseException as error:
+            if not (scratch / "ledger.jsonl").exists():
+                shutil.rmtree(scratch, ignore_errors=True)
+            else:  # what was spent must not vanish with the run
+                error.add_note(f"what was spent is in {scratch}; go on with out={str(scratch)!r}, resume=True")
+            raise
+        shutil.rmtree(scratch, ignore_errors=True)  # the release carries the ledger
+        return release
     release = _run(data, config, Path(out), resume, progress, spending, noise)
     release.save(Path(out) / "release")
     return release

@@ -5,21 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from dpcond.errors import AnswerLost, BudgetError, InputError
+from dpcond.errors import AnswerLost, BudgetError, InputError, LedgerError
 from dpcond.privacy.isolation import check_isolation
+from dpcond.privacy.ledger import Ledger
 from dpcond.privacy.noise import GaussianNoise, NoiseSource
 from dpcond.privacy.plan import Plan, Stage
-from dpcond.privacy.queries import Query
+from dpcond.privacy.queries import QUERIES, Query
 from dpcond.privacy.sampling import poisson_sample
 from dpcond.spec import DataSpec
-
-if TYPE_CHECKING:
-    from dpcond.privacy.ledger import Ledger
 
 
 class PrivateRecords(Protocol):
@@ -63,6 +61,8 @@ class Curator:
     ) -> None:
         if records is not None and ledger is None:
             raise InputError("curator: real records need a ledger, or spending would leave no trace")
+        if isinstance(ledger, Ledger) and ledger.plan != plan:  # same events, other adjacency: half the noise
+            raise InputError("curator: the ledger was opened for another plan; open one for this plan")
         seeded = noise is not None and not noise.entropy.private
         if plan.private and seeded and "NOT PRIVATE" not in str(plan.public.get("entropy")):
             raise InputError("curator: a seeded noise source is not private; declare it in the plan (public.entropy)")
@@ -86,8 +86,14 @@ class Curator:
         Raises:
             BudgetError: the query is not what the plan says, is out of order, or would pass the budget.
             AnswerLost: charged before a crash, and its answer did not survive; it stays spent.
+            LedgerError: charged, and the answer cannot be kept (a full disk); it stays spent.
         """
         planned = self.plan.stage(stage)
+        if type(query) not in QUERIES:
+            names = ", ".join(kind.__name__ for kind in QUERIES)
+            raise BudgetError(
+                f"query of type {type(query).__name__}: the wall answers {names} alone, whose bounds it knows"
+            )
         if query.dimension != planned.dimension:
             raise BudgetError(
                 f"stage {stage!r}: planned {planned.dimension} values per release, the query has {query.dimension}"
@@ -132,13 +138,19 @@ class Curator:
         return self._answers / f"{stage}-{index:05d}.safetensors"
 
     def _store(self, path: Path, answer: Tensor, query: Query) -> None:
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         partial = path.with_suffix(".partial")
-        save_file({"answer": answer}, partial, metadata={"query": query.fingerprint()})
-        with open(partial, "rb") as f:
-            os.fsync(f.fileno())
-        os.replace(partial, path)
+        try:
+            save_file({"answer": answer}, partial, metadata={"query": query.fingerprint()})
+            with open(partial, "rb") as f:
+                os.fsync(f.fileno())
+            os.replace(partial, path)
+        except (SafetensorError, OSError) as error:
+            raise LedgerError(
+                f"answer {path} is charged and cannot be kept ({error}): it stays spent; free space, then resume"
+            ) from None
 
     def _stored(self, stage: Stage, index: int, query: Query) -> Tensor:
         from safetensors import SafetensorError, safe_open

@@ -54,12 +54,15 @@ class SeededEntropy:
 
 
 def _open_unit(words: np.ndarray) -> np.ndarray:
-    """Uniform doubles on the open interval (0, 1), 53 bits each, from 64-bit words."""
-    return ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    """Uniform doubles on the open interval (0, 1), symmetric about 1/2, 52 bits each, from 64-bit words.
+
+    With a 53rd bit the half would not be exact, and the largest word would round to 1: infinite noise.
+    """
+    return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
 class GaussianNoise:
-    """Independent normal draws in float64 by inversion of a 53-bit uniform: tails reach 8.2 standard deviations.
+    """Independent normal draws in float64 by inversion of a 52-bit uniform: tails reach 8.2 standard deviations.
 
     (float32 normals on CPU stop at 5.77, which alone adds more than 1e-5 to delta over a run.)
     """
@@ -83,7 +86,7 @@ class DiscreteGaussianNoise:
     """Discrete Gaussian on a power-of-two grid (Canonne, Kamath & Steinke, NeurIPS 2020, algorithms 1 to 3).
 
     The standard deviation spans at least 2**20 grid steps, so its privacy loss equals the continuous one's to within
-    exp(-2 pi^2 2^40); sampling is by rejection with 53-bit comparisons, a relative error of 1e-16 in every probability.
+    exp(-2 pi^2 2^40); sampling is by rejection with 64-bit comparisons: a probability p is met to within 1e-16 p + 2**-64.
     """
 
     name = "discrete-gaussian"
@@ -112,13 +115,16 @@ class DiscreteGaussianNoise:
 
     def _bernoulli_exp(self, gamma: np.ndarray) -> np.ndarray:
         """True with probability exp(-gamma), elementwise."""
-        return _open_unit(self.entropy.words(len(gamma))) < np.exp(-gamma)
+        threshold = np.minimum(np.exp(-gamma) * 2.0**64, 2.0**64 - 2.0**11)  # the largest double that is a uint64
+        return self.entropy.words(len(gamma)) < threshold.astype(np.uint64)
 
     def _propose(self, sigma: float, count: int) -> np.ndarray:
         """Accepted discrete Gaussians (int64) out of ``count`` discrete Laplace proposals."""
         scale = math.floor(sigma) + 1
-        # Uniform below `scale` without bias to 2**-43, then thinned: a geometric's remainder and its quotient.
-        remainder = (self.entropy.words(count) % np.uint64(scale)).astype(np.int64)
+        # Uniform below `scale` (a word of the last, cut-off period is dropped), then thinned: a geometric's remainder
+        # and its quotient.
+        words = self.entropy.words(count)
+        remainder = (words[words <= np.uint64(2**64 - 1 - 2**64 % scale)] % np.uint64(scale)).astype(np.int64)
         remainder = remainder[self._bernoulli_exp(remainder / scale)]
         n = len(remainder)
         quotient = np.zeros(n, dtype=np.int64)

@@ -245,3 +245,7 @@ class Moments(Query):
         half[upper[0], upper[1]] = answer[: upper.shape[1]]
         off = half.triu(1) / math.sqrt(2)
         return torch.diag(half.diagonal()) + off + off.T, answer[upper.shape[1] :].reshape(k, self.classes)
+
+
+#: All that the curator answers. A query of another type would be trusted to clip, and to state its own sensitivity.
+QUERIES = (ClassSums, ClassCounts, GradientSum, Moments)

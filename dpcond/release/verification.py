@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dpcond.release import bundle
-from dpcond.release.privacy_statement import epsilon_of, in_words
+from dpcond.release.privacy_statement import declared, epsilon_of, in_words
+from dpcond.spec import DataSpec
 
 
 class Check(NamedTuple):
@@ -151,6 +152,15 @@ class _Release:
             raise _Failed(f"the ledger opens with plan {plan.hash}, privacy.json states {privacy['plan_hash']}")
         if "spec" in plan.public and plan.public["spec"] != self._json(bundle.SPEC):
             raise _Failed("spec.json is not the data description of the plan")
+        if privacy["private"] and not plan.private:
+            raise _Failed("privacy.json promises privacy, the plan has no noise")
+        if privacy["private"] and ("NOT PRIVATE" in str(plan.public.get("entropy")) or not privacy["noise"]["private"]):
+            raise _Failed("privacy.json promises privacy, the noise can be replayed")
+        unsaid = [
+            line for line in declared(DataSpec.from_json(self._json(bundle.SPEC))) if line not in privacy["assumptions"]
+        ]
+        if unsaid:
+            raise _Failed(f"privacy.json leaves out what it assumes: {unsaid[0]}")
         return f"sha256 {plan.hash}"
 
     def recompute(self) -> str:
