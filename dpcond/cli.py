@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dpcond.errors import InputError
+from dpcond.errors import AnswerLost, InputError
 
 if TYPE_CHECKING:
     from dpcond.config import Config
@@ -59,7 +59,7 @@ def main() -> None:
     """Entry point: bad input is one line on stderr and status 2; nothing else is caught."""
     try:
         app(standalone_mode=True)
-    except InputError as error:
+    except (InputError, AnswerLost) as error:
         print(f"dpcond: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -30,11 +30,12 @@ from dpcond.evaluate.protocols import Protocol, get_protocol
 from dpcond.evaluate.tables import evaluate_table
 from dpcond.methods.base import class_sizes, with_counts
 from dpcond.methods.features import network_feature
+from dpcond.methods.warm import mean_records
 from dpcond.models import resolve_device
 from dpcond.privacy.curator import Curator
 from dpcond.privacy.ledger import Ledger
 from dpcond.privacy.plan import Stage, make_plan
-from dpcond.privacy.queries import ClassSums, Feature, Moments, Query
+from dpcond.privacy.queries import Moments, Query
 from dpcond.release import Release
 
 Advance = Callable[[int, int, str], None]
@@ -152,10 +153,7 @@ def _ask(release: Release, data: Data, query: Query, device: str) -> tuple[torch
 def dp_mean_images(release: Release, data: Data, device: str = "auto") -> Arrays:
     """The noisy mean image of each class at the release's ε (LDPDC's baseline)."""
     spec = data.spec
-    low, high = spec.normalized_bounds
-    bound = math.sqrt(spec.features) * max(map(abs, (*low, *high)))  # no record is longer: nothing is clipped
-    pixels = ClassSums(Feature(lambda x: x.flatten(1), spec.features, bound), spec.num_classes, "mean images")
-    answer, sizes, _ = _ask(release, data, pixels, device)
+    answer, sizes, _ = _ask(release, data, mean_records(spec), device)
     return mean_images(answer, sizes, spec)
 
 

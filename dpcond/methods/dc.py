@@ -20,9 +20,10 @@ from torch.optim import SGD, Adam
 
 from dpcond.augment import Augment, default_strategy
 from dpcond.errors import AnswerLost
-from dpcond.methods.base import Cost, Method, Options, Run, seconds
+from dpcond.methods.base import Cost, Method, Options, Run, seconds, with_counts
 from dpcond.methods.checkpoint import Checkpoint
 from dpcond.methods.features import noise_records
+from dpcond.methods.warm import mean_stage, warm_start
 from dpcond.models import build
 from dpcond.privacy.curator import Curator
 from dpcond.privacy.plan import Stage
@@ -32,6 +33,8 @@ from dpcond.synthetic import SyntheticSet
 
 STAGE = "gradients"
 BATCH = 1024  # expected records per gradient
+MEANS_SHARE = 0.1  # of the budget, for the class means to start from
+SPREAD = 0.5  # of the noise that sets images of one class apart, in normalised units
 
 
 class DCOptions(Options):
@@ -48,7 +51,9 @@ class DCOptions(Options):
     train_steps: int = Field(5, ge=0, description="network updates on the synthetic set between gradients")
     train_lr: float = Field(0.01, gt=0, description="SGD step of the network")
     lr: float = Field(0.02, gt=0, description="Adam step on the pixels")
-    factor: int = Field(1, ge=1, description="multi-formation: images stored in one, per side")
+    start: Literal["means", "noise"] = Field(
+        "means", description="start from noisy class means (charged), or from noise"
+    )
 
 
 def network(spec: DataSpec, seed: int, width: int, device: torch.device | str = "cpu") -> nn.Module:
@@ -60,19 +65,20 @@ def network(spec: DataSpec, seed: int, width: int, device: torch.device | str = 
 
 
 def stages(spec: DataSpec, ipc: int, options: DCOptions) -> tuple[Stage, ...]:
-    """One stage: networks × gradients Poisson-subsampled releases. Class counts are not needed."""
+    """Networks × gradients Poisson-subsampled releases, behind one of the class means when it starts from them."""
     parameters = sum(p.numel() for p in network(spec, 0, options.width).parameters())
-    return (
-        Stage(
-            STAGE,
-            options.networks * options.gradients,
-            parameters,
-            share=1.0,
-            sampling_rate=options.rate or min(1.0, BATCH / spec.records),
-            purpose="clipped gradients of networks trained on the synthetic set",
-            keep=False,
-        ),
+    gradients = Stage(
+        STAGE,
+        options.networks * options.gradients,
+        parameters,
+        share=1.0 if options.start == "noise" else 1.0 - MEANS_SHARE,
+        sampling_rate=options.rate or min(1.0, BATCH / spec.records),
+        purpose="clipped gradients of networks trained on the synthetic set",
+        keep=False,
     )
+    if options.start == "noise":
+        return (gradients,)
+    return with_counts(spec, mean_stage(spec, MEANS_SHARE), gradients)
 
 
 def distance(ours: list[Tensor], theirs: list[Tensor], kind: str) -> Tensor:
@@ -91,7 +97,10 @@ def condense(curator: Curator, options: DCOptions, run: Run) -> SyntheticSet:
     """Walk through networks; at each point ask for one noisy gradient, match it, train the network on, repeat."""
     spec, planned = curator.spec, curator.plan.stage(STAGE)
     expected = planned.sampling_rate * spec.records
-    synthetic = SyntheticSet.start(spec, run.ipc, "noise", run.seed, options.factor).to(run.device)
+    if options.start == "means":
+        synthetic = warm_start(curator, run, SPREAD).to(run.device)
+    else:
+        synthetic = SyntheticSet.start(spec, run.ipc, "noise", run.seed).to(run.device)
     optimizer = Adam([synthetic.pixels], lr=options.lr)
     checkpoint = Checkpoint(run, "gradients", synthetic, optimizer)
     checkpoint.restore()
@@ -170,7 +179,7 @@ def rehearse(spec: DataSpec, options: DCOptions, run: Run) -> Cost:
     records, labels = noise_records(spec, 32, 0).to(run.device), torch.zeros(32, dtype=torch.long, device=run.device)
     query = GradientSum(net, options.clip, "rehearsal")
     asking = seconds(lambda: query.sum(records, labels)) / 32 * spec.records * stage.sampling_rate * stage.count
-    synthetic = SyntheticSet.start(spec, run.ipc, "noise", 0, options.factor).to(run.device)
+    synthetic = SyntheticSet.start(spec, run.ipc, "noise", 0).to(run.device)
     target = [torch.zeros_like(p) for p in net.parameters()]
 
     def match() -> None:

@@ -26,6 +26,7 @@ VARIANTS = [
     ("dm", {"schedule": "per-step"}),
     ("dm", {"factor": 2}),
     ("dc", {}),
+    ("dc", {"start": "noise"}),
     ("dc", {"augment": True, "distance": "cosine"}),
     ("mmd", {}),
     ("merf", {}),
@@ -60,9 +61,14 @@ def test_private_counts_are_a_charged_stage_and_public_ones_are_not(name):
         spec.class_counts: [s.name for s in method.stages(spec, 2, method.options())] for spec in (IMAGES, COUNTED)
     }
     assert COUNTS not in names[COUNTED.class_counts]
-    assert (COUNTS in names[None]) == (name != "dc")  # a mixed-class gradient needs no counts
+    assert COUNTS in names[None]
     for spec in (IMAGES, COUNTED):
         assert sum(s.share for s in method.stages(spec, 2, method.options())) == pytest.approx(1)
+
+
+def test_a_mixed_class_gradient_needs_no_counts():
+    method = registry.get("dc")
+    assert [s.name for s in method.stages(IMAGES, 2, method.options(start="noise"))] == ["gradients"]
 
 
 @pytest.mark.parametrize("name", registry.METHODS)
