@@ -10,6 +10,8 @@ from dpcond.release import bundle
 from dpcond.release.release import Release
 from dpcond.spec import DataSpec
 
+TENSORS = {"x", "y", "soft_labels"}
+
 
 def read(path: str | Path) -> Release:
     """The release in the folder ``path``, its files checked against the manifest.
@@ -31,7 +33,10 @@ def open_release(folder: Path) -> Release:
         with safe_open(folder / bundle.DATA, framework="pt") as tensors:
             about = json.loads(tensors.metadata()["dpcond"])
             found = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118 - not a dict
+            stray = sorted(set(found) - TENSORS) or sorted(set(tensors.metadata()) - {"dpcond"})
         ledger = folder / bundle.LEDGER
+        if stray:
+            raise InputError(f"{folder}: {bundle.DATA} holds {stray[0]!r}, which does not belong to a release")
         if about["format"] != bundle.FORMAT:
             raise InputError(f"{folder}: release format {about['format']}; this version reads {bundle.FORMAT}")
         return Release(

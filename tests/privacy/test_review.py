@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 import dpcond
 from dpcond.config import Config
@@ -132,6 +134,16 @@ def test_assumptions_cannot_be_left_out(releases, tmp_path):
     honest = releases / "system" / "release"
     assert not rewritten(honest, tmp_path / "as-it-is")
     assert "leaves out" in rewritten(honest, tmp_path / "lie", assumptions=["None."])
+
+
+def test_nothing_else_hides_among_the_tensors(releases, tmp_path):
+    out = tmp_path / "lie"
+    shutil.copytree(releases / "system" / "release", out)
+    tensors = {**load_file(out / bundle.DATA), "sums": torch.zeros(3)}
+    save_file(tensors, out / bundle.DATA, {"dpcond": json.dumps({"format": 1, "method": "merf", "options": {}})})
+    kept = {path.name: path.read_bytes() for path in out.iterdir() if path.name != bundle.MANIFEST}
+    (out / bundle.MANIFEST).write_bytes(bundle.manifest(kept))
+    assert any("'sums', which does not belong" in check.detail for check in verify(out).checks if not check.ok)
 
 
 def test_a_release_that_promises_nothing_shows_no_finite_epsilon(releases):
