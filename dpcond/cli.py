@@ -217,7 +217,8 @@ def plan_command(
     config: CONFIG = None,
     set_: SET = None,
 ) -> None:
-    """Show what a run would ask, with which noise, for how much of the budget. Spends nothing, reads no record."""
+    """Show what a run would ask, with which noise, for how much of the budget. Spends nothing; of your own files, only
+    their shape is used."""
     from dpcond.data import describe_spec
     from dpcond.pipeline import outlook, plan
     from dpcond.privacy.certificate import certify

@@ -271,6 +271,10 @@ def _open(folder: Path, planned: Plan, resume: bool) -> Ledger:
         raise InputError(f"{folder} is not empty: {fix}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if not planned.private:
+            (folder / "NOT_PRIVATE").write_text(
+                "This run has no noise: its answers and checkpoints are private data.\n"
+            )
         (folder / "plan.json").write_text(json.dumps(json.loads(canonical(planned.to_json())), indent=1) + os.linesep)
     except OSError as error:
         raise InputError(f"cannot write {folder}: {error.strerror}; nothing was spent, give another --out") from None

@@ -17,18 +17,16 @@ Pixels = NDArray[np.uint8]
 def stack_images(images: Iterable[tuple[str, Path | bytes]], count: int, name: str) -> Pixels:
     """Decode ``count`` images (where each is, for messages; its file or bytes) into uint8 [count, C, H, W].
 
-    The first image sets size and mode (grey or RGB), which are taken to be public; an image of another
-    size is refused, one of another mode is converted. One image is decoded at a time, so memory stays flat.
+    Size and mode (grey or RGB) must be the same for all: were one record to decide them, it would choose a public
+    constant. One image is decoded at a time, so memory stays flat.
     """
     from PIL import Image
 
     out: Pixels | None = None
-    mode = "RGB"
     for i, (where, source) in enumerate(images):
         try:
             with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-                if i == 0:
-                    mode = "L" if image.mode in ("1", "L") else "RGB"
+                mode = "L" if image.mode in ("1", "L") else "RGB"
                 pixels = np.atleast_3d(np.asarray(image.convert(mode))).transpose(2, 0, 1)
         except (OSError, ValueError, SyntaxError) as error:  # Pillow's ways to say truncated or not an image
             raise InputError(f"{name}: {where} is not an image or is truncated ({error}); replace it") from None
@@ -37,7 +35,7 @@ def stack_images(images: Iterable[tuple[str, Path | bytes]], count: int, name: s
         if pixels.shape != out.shape[1:]:
             raise InputError(
                 f"{name}: {where} has size {_size(pixels.shape)}, the first image {_size(out.shape[1:])}; "
-                "resize all images to one size first"
+                "bring all images to one size and mode (grey or RGB) first"
             )
         out[i] = pixels
     if out is None:
@@ -46,7 +44,7 @@ def stack_images(images: Iterable[tuple[str, Path | bytes]], count: int, name: s
 
 
 def _size(shape: tuple[int, ...]) -> str:
-    return f"{shape[2]}×{shape[1]}"
+    return f"{shape[2]}×{shape[1]} in {'grey' if shape[0] == 1 else 'RGB'}"
 
 
 def as_uint8_images(x: NDArray[np.generic], name: str) -> Pixels:

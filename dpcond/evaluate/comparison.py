@@ -1,7 +1,7 @@
 """A release beside its baselines: random real records, all real records, and what a direct private answer is worth.
 
 Nothing here flows back into a release. The baselines that read real records without noise are stamped not private; the
-private ones spend a budget of their own, the release's ε once more, so publishing their numbers would cost it again.
+two private ones spend budgets of their own, the release's ε each, so publishing their numbers as well would cost 3ε.
 """
 
 from __future__ import annotations
@@ -104,7 +104,11 @@ def compare(
 
 
 def _again(release: Release) -> dict[str, Any]:
-    return {"private": True, "epsilon": release.epsilon, "note": "spends the release's epsilon a second time"}
+    return {
+        "private": True,
+        "epsilon": release.epsilon,
+        "note": "spends the release's epsilon once more, beside the release",
+    }
 
 
 def _rows(name: str, found: dict[str, Any], release: Release) -> list[dict[str, str]]:

@@ -12,6 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from dpcond.errors import AnswerLost
 from dpcond.privacy.curator import Curator
 from dpcond.privacy.plan import Stage
 from dpcond.privacy.queries import ClassCounts
@@ -111,10 +112,15 @@ def with_counts(spec: DataSpec, *stages: Stage) -> tuple[Stage, ...]:
 def class_sizes(curator: Curator) -> Tensor:
     """Records per class [classes], float32: the declared counts, or the charged noisy histogram.
 
-    A noisy count is kept above a tenth of an even share, so that dividing by it stays sane.
+    A noisy count is kept above a tenth of an even share, so that dividing by it stays sane; a histogram that a crash has
+    lost is replaced by even shares of the declared number of records.
     """
     spec = curator.spec
     if spec.class_counts is not None:
         return torch.tensor(spec.class_counts, dtype=torch.float32)
-    noisy = curator.ask(COUNTS, 0, ClassCounts(spec.num_classes)).flatten()
-    return noisy.clamp_min(max(1.0, 0.1 * spec.records / spec.num_classes))
+    even = spec.records / spec.num_classes
+    try:
+        noisy = curator.ask(COUNTS, 0, ClassCounts(spec.num_classes)).flatten()
+    except AnswerLost:
+        return torch.full((spec.num_classes,), even)
+    return noisy.clamp_min(max(1.0, 0.1 * even))

@@ -40,7 +40,7 @@ SPREAD = 0.5  # of the noise that sets images of one class apart, in normalised 
 class DCOptions(Options):
     """Options of gradient matching."""
 
-    networks: int = Field(20, ge=1, description="networks started afresh")
+    networks: int = Field(10, ge=1, description="networks started afresh")
     gradients: int = Field(10, ge=1, description="gradients asked along each network's training")
     rate: float | None = Field(None, gt=0, le=1, description="sampling rate; default: 1024 expected records a gradient")
     clip: float = Field(1.0, gt=0, description="clipping norm of one record's gradient")

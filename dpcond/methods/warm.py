@@ -9,6 +9,7 @@ import math
 
 import torch
 
+from dpcond.errors import AnswerLost
 from dpcond.methods.base import Run, class_sizes
 from dpcond.privacy.curator import Curator
 from dpcond.privacy.plan import Stage
@@ -32,9 +33,15 @@ def mean_stage(spec: DataSpec, share: float) -> Stage:
 
 
 def warm_start(curator: Curator, run: Run, spread: float, factor: int = 1) -> SyntheticSet:
-    """``ipc`` copies of each class mean, each with public Gaussian noise of standard deviation ``spread``."""
+    """``ipc`` copies of each class mean, each with public Gaussian noise of standard deviation ``spread``.
+
+    Means that a crash has lost are replaced by a start from noise.
+    """
     spec = curator.spec
-    sums = curator.ask(STAGE, 0, mean_records(spec))
+    try:
+        sums = curator.ask(STAGE, 0, mean_records(spec))
+    except AnswerLost:
+        return SyntheticSet.start(spec, run.ipc, "noise", run.seed, factor)
     means = (sums / class_sizes(curator)[:, None]).view(spec.num_classes, 1, *spec.shape)
     noise = torch.randn(spec.num_classes, run.ipc, *spec.shape, generator=torch.Generator().manual_seed(run.seed))
     return SyntheticSet.start(spec, run.ipc, "warm", run.seed, factor, (means + spread * noise).flatten(0, 1)).clamp_()

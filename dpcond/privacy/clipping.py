@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-HAIR = 2.0**-16  # clip this fraction under the bound, so that no rounding can carry a record over it
+HAIR = 2.0**-13  # clip this fraction under the bound, so that no rounding can carry a record over it
 
 
 def clip_scales(norms: Tensor, bound: float, *, exact: bool = False) -> Tensor:

@@ -104,7 +104,7 @@ class Curator:
         if index != spent or index >= planned.count:
             raise BudgetError(f"stage {stage!r}: release {index} asked, {spent} of {planned.count} planned are spent")
         for statistic in query.per_record():
-            check_isolation(statistic, self._probe())
+            check_isolation(statistic, self._probe(max(3, self._batch) if spent == 0 else 3))
 
         event = self.plan.event(stage)
         std = event.noise_multiplier * query.sensitivity(self.plan.adjacency)
@@ -124,14 +124,16 @@ class Curator:
         if self._records is None:
             return total
         chosen = poisson_sample(len(self._records), stage.sampling_rate, self._noise.entropy)
-        for start in range(0, len(chosen), self._batch):
-            x, y = self._records.batch(chosen[start : start + self._batch])
-            total += query.sum(x.to(self._device), y.to(self._device), clip=self.plan.private, grid=grid).cpu()
+        # Full float32 and fixed kernels: a row must not depend on how many others are in its batch.
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            for start in range(0, len(chosen), self._batch):
+                x, y = self._records.batch(chosen[start : start + self._batch])
+                total += query.sum(x.to(self._device), y.to(self._device), clip=self.plan.private, grid=grid).cpu()
         return total
 
-    def _probe(self) -> Tensor:
-        """Three public records of noise, to try whether a statistic keeps records apart."""
-        return torch.rand(3, *self.spec.shape, generator=torch.Generator().manual_seed(0)).to(self._device)
+    def _probe(self, size: int) -> Tensor:
+        """Public records of noise, to try whether a statistic keeps records apart."""
+        return torch.rand(size, *self.spec.shape, generator=torch.Generator().manual_seed(0)).to(self._device)
 
     def _path(self, stage: str, index: int) -> Path:
         assert self._answers is not None

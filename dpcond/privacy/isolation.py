@@ -16,6 +16,8 @@ COUPLING = (
     nn.RNNBase,  # reads the whole batch in lockstep through fused kernels that vmap cannot separate
 )
 
+ROUNDING = 2e-5  # kernels chosen by batch size differ by 1e-6; what the clip leaves under the bound (2^-13) covers both
+
 
 def refuse_coupling(model: nn.Module) -> None:
     """Raise InputError, naming the layer, when ``model`` holds one that couples records or is not a fixed function."""
@@ -29,19 +31,20 @@ def refuse_coupling(model: nn.Module) -> None:
 
 
 def check_isolation(statistic: Callable[[Tensor], Tensor], probe: Tensor) -> None:
-    """Raise InputError unless each row of ``statistic(probe)`` is what the record alone would give.
+    """Raise InputError unless each row of ``statistic(probe)`` is what the record alone would give, wherever it stands.
 
-    ``probe`` holds public records [B, ...]. The line of defence
-    behind :func:`refuse_coupling`, for plain functions.
+    ``probe`` holds public records [B, ...]. The line of defence behind :func:`refuse_coupling`, for plain functions.
     """
     with torch.no_grad():
         together = statistic(probe)
         if together.ndim != 2 or len(together) != len(probe):
             raise InputError(f"statistic: expected one row per record [{len(probe)}, k], got {tuple(together.shape)}")
-        alone = torch.cat([statistic(probe[i : i + 1]) for i in range(len(probe))])
-    scale = alone.abs().max().clamp_min(1e-30)
-    if not torch.allclose(together / scale, alone / scale, atol=1e-3):
+        chosen = sorted({0, 1, len(probe) // 2, len(probe) - 1})
+        alone = torch.cat([statistic(probe[i : i + 1]) for i in chosen])
+        turned = statistic(probe.flip(0)).flip(0)
+    change = torch.cat([(together[chosen] - alone).abs().flatten(), (together - turned).abs().flatten()]).max()
+    if not change <= ROUNDING * together.abs().max():
         raise InputError(
-            "statistic couples the records of a batch (a row changes with its neighbours): "
+            "statistic couples the records of a batch (a row changes with its neighbours or its place): "
             "it must be a fixed function of one record; use GroupNorm or InstanceNorm in place of BatchNorm"
         )

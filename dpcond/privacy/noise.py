@@ -85,8 +85,7 @@ class GaussianNoise:
 class DiscreteGaussianNoise:
     """Discrete Gaussian on a power-of-two grid (Canonne, Kamath & Steinke, NeurIPS 2020, algorithms 1 to 3).
 
-    The standard deviation spans at least 2**20 grid steps, so its privacy loss equals the continuous one's to within
-    exp(-2 pi^2 2^40); sampling is by rejection with 64-bit comparisons: a probability p is met to within 1e-16 p + 2**-64.
+    The standard deviation spans at least 2**20 grid steps, so its privacy profile is the continuous one's to about 2**-40; sampling is by rejection with 64-bit comparisons: a probability p is met to within 1e-16 p + 2**-64.
     """
 
     name = "discrete-gaussian"

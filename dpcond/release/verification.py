@@ -144,6 +144,7 @@ class _Release:
 
     def plan(self) -> str:
         from dpcond.privacy.plan import Plan
+        from dpcond.release.reading import open_release
 
         if self._no_ledger():
             return "no ledger, and nothing is promised"
@@ -152,6 +153,9 @@ class _Release:
             raise _Failed(f"the ledger opens with plan {plan.hash}, privacy.json states {privacy['plan_hash']}")
         if "spec" in plan.public and plan.public["spec"] != self._json(bundle.SPEC):
             raise _Failed("spec.json is not the data description of the plan")
+        method = open_release(self.folder).method
+        if plan.public.get("method", method) != method:
+            raise _Failed(f"the release names method {method!r}, the plan {plan.public['method']!r}")
         if privacy["private"] and not plan.private:
             raise _Failed("privacy.json promises privacy, the plan has no noise")
         if privacy["private"] and ("NOT PRIVATE" in str(plan.public.get("entropy")) or not privacy["noise"]["private"]):
@@ -164,7 +168,7 @@ class _Release:
         return f"sha256 {plan.hash}"
 
     def recompute(self) -> str:
-        from dpcond.privacy.certificate import certify
+        from dpcond.privacy.certificate import certify, round_up
 
         if self.stated is None:
             raise _Failed("privacy.json states no epsilon to compare with")
@@ -183,6 +187,8 @@ class _Release:
             raise _Failed(f"the ledger costs epsilon {self.epsilon:g}, above the stated {self.stated:g}")
         if privacy["private"] and not self.stated <= plan.epsilon:
             raise _Failed(f"the stated epsilon {self.stated:g} is above the plan's budget {plan.epsilon:g}")
+        if privacy["private"] and round_up(privacy["accountants"][privacy["quoted"]]) != self.stated:
+            raise _Failed(f"the stated epsilon {self.stated:g} is not the one of the accountant it quotes")
         return f"epsilon {self.epsilon:g}, stated {self.stated:g}"
 
     def card(self) -> str:

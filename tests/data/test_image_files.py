@@ -82,7 +82,10 @@ def test_folder_refusals(folder, tmp_path):
     with pytest.raises(InputError, match=r"pets: dog/1.png is not an image or is truncated"):
         load(folder, records=6)
     Image.fromarray(PIXELS[0, :3]).save(file)
-    with pytest.raises(InputError, match=r"dog/1.png has size 5×3, the first image 5×4; resize"):
+    with pytest.raises(InputError, match=r"dog/1.png has size 5×3 in RGB, the first image 5×4 in RGB; bring all"):
+        load(folder, records=6)
+    Image.fromarray(PIXELS[0, :, :, 0]).save(file)  # were the first image to decide, it would choose a public constant
+    with pytest.raises(InputError, match=r"dog/1.png has size 5×4 in grey, the first image 5×4 in RGB"):
         load(folder, records=6)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no class folders"):
