@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -57,6 +58,8 @@ SET = Annotated[list[str] | None, typer.Option("--set", help="Any setting, e.g. 
 
 def main() -> None:
     """Entry point: bad input is one line on stderr and status 2; nothing else is caught."""
+    # Waiting threads should sleep (read when torch is loaded): spinning beside other work costs small networks tenfold.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app(standalone_mode=True)
     except (InputError, AnswerLost) as error:
