@@ -101,18 +101,18 @@ def clipped_gradient_sum(
         bound = max(bound - grid * sum(sizes) ** 0.5 / 2, 0.0)
     views = total.split(sizes)
     for grads in ENGINES[engine](model, loss, x, y, chunk):
-        flat = [g.detach().reshape(len(g), -1) for g in grads]
+        rows = [g.detach().reshape(len(g), -1).double() for g in grads]  # one copy, for the norm and for the sum
         if bound is None:
-            scales = torch.ones(len(flat[0]), dtype=torch.float64, device=x.device)
+            scales = torch.ones(len(rows[0]), dtype=torch.float64, device=x.device)
         else:
-            squares = [torch.linalg.vector_norm(g, dim=1, dtype=torch.float64).square() for g in flat]
-            scales = clip_scales(torch.stack(squares).sum(0).sqrt(), bound)
-        dropped = bound is not None and bool((scales == 0).any())
-        for view, g in zip(views, flat, strict=True):
-            rows = g[scales > 0] if dropped else g  # a dropped row may hold NaN, and 0 * NaN is NaN
-            kept = scales[scales > 0] if dropped else scales
+            norms = torch.stack([torch.linalg.vector_norm(r, dim=1) for r in rows], 1)
+            scales = clip_scales(torch.linalg.vector_norm(norms, dim=1), bound)
+            kept = scales > 0
+            if not kept.all():  # a dropped row may hold NaN, and 0 * NaN is NaN
+                rows, scales = [r[kept] for r in rows], scales[kept]
+        for view, r in zip(views, rows, strict=True):
             if grid is None:
-                view += kept @ rows.double()
+                view += scales @ r
             else:
-                view += (torch.round(kept[:, None] * rows / grid) * grid).sum(0)
+                view += (torch.round(scales[:, None] * r / grid) * grid).sum(0)
     return total

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from dpcond.models import reuse_freed_memory
 from experiments.benchmarks import wall
 
 
@@ -19,7 +18,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     out = parser.parse_args().out
     torch.set_num_threads(1)
-    reuse_freed_memory()
     result = {
         "machine": platform.processor() or platform.machine(),
         "torch": torch.__version__,
