@@ -31,7 +31,9 @@ BATCH = (
 class DMOptions(Options):
     """Options of distribution matching."""
 
-    networks: int = Field(200, ge=1, description="random networks, one release each")
+    networks: int | None = Field(
+        None, ge=1, description="random networks, one release each; default: one per 300 declared records, 4 to 200"
+    )
     rate: float | None = Field(
         None, gt=0, le=1, description="sampling rate; default: 3000 expected records per release"
     )
@@ -57,6 +59,11 @@ def feature(spec: DataSpec, index: int, options: DMOptions, run: Run) -> Feature
     )
 
 
+def default_networks(spec: DataSpec) -> int:
+    """Networks that the declared size affords: the noise of each grows with their number, its signal with the records."""
+    return max(4, min(200, spec.records // 300))
+
+
 def default_rate(spec: DataSpec) -> float:
     """Sampling rate at which a release sees 3000 records in expectation, from the declared size."""
     return min(1.0, BATCH / spec.records)
@@ -67,7 +74,7 @@ def stages(spec: DataSpec, ipc: int, options: DMOptions) -> tuple[Stage, ...]:
     size = options.projection or network_width(spec, options.width)
     means = Stage(
         STAGE,
-        options.networks,
+        options.networks or default_networks(spec),
         spec.num_classes * size,
         share=1.0,
         sampling_rate=options.rate or default_rate(spec),
@@ -109,8 +116,8 @@ def _per_step(curator: Curator, synthetic: SyntheticSet, options: DMOptions, run
 def rehearse(spec: DataSpec, options: DMOptions, run: Run) -> Cost:
     """Expected cost, measured on noise."""
     one_shot = options.schedule == "one-shot"
-    steps = options.steps * options.networks_per_step if one_shot else options.networks
     stage = stages(spec, run.ipc, options)[-1]
+    steps = options.steps * options.networks_per_step if one_shot else stage.count
     return rehearse_means(spec, stage, feature(spec, 0, options, run), run, steps, options.factor)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from dpcond.methods.base import Cost, Method, Options, Run, with_counts
-from dpcond.methods.dm import default_rate
+from dpcond.methods.dm import default_networks, default_rate
 from dpcond.methods.features import network_feature
 from dpcond.methods.matching import match_means, rehearse_means, release_means
 from dpcond.privacy.curator import Curator
@@ -24,7 +24,9 @@ STAGE = "kernel-means"
 class MMDOptions(Options):
     """Options of kernel mean matching."""
 
-    networks: int = Field(100, ge=1, description="random networks, one release each")
+    networks: int | None = Field(
+        None, ge=1, description="random networks, one release each; default: one per 300 declared records, 4 to 200"
+    )
     rate: float | None = Field(
         None, gt=0, le=1, description="sampling rate; default: 3000 expected records per release"
     )
@@ -40,7 +42,7 @@ def stages(spec: DataSpec, ipc: int, options: MMDOptions) -> tuple[Stage, ...]:
     """One stage of ``networks`` releases (and the class counts, when they are private)."""
     means = Stage(
         STAGE,
-        options.networks,
+        options.networks or default_networks(spec),
         spec.num_classes * 2 * options.frequencies,
         share=1.0,
         sampling_rate=options.rate or default_rate(spec),

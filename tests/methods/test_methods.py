@@ -93,6 +93,14 @@ def test_a_rehearsal_states_a_cost(name):
     assert cost.kept > 0
 
 
+def test_the_default_number_of_networks_follows_the_declared_size():
+    method = registry.get("dm")
+    sizes = {60_000: 200, 30_000: 100, 300: 4}
+    for records, networks in sizes.items():
+        spec = DataSpec("toy", "image", (1, 8, 8), ("a", "b", "c"), records)
+        assert method.stages(spec, 2, method.options())[-1].count == networks
+
+
 def test_unknown_methods_name_the_nearest():
     with pytest.raises(InputError, match="did you mean 'merf'"):
         registry.get("dp-merf")
