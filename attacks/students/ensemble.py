@@ -74,15 +74,6 @@ def log_odds(ensemble: Ensemble, records: Records) -> np.ndarray:
     return np.concatenate([_log_odds(z, y) for z, y in _logits(ensemble, records)], axis=1)
 
 
-@torch.no_grad()
-def log_confidence(ensemble: Ensemble, records: Records) -> np.ndarray:
-    """log p_y [E, N] in float64."""
-    parts = [
-        z.log_softmax(-1).gather(-1, y.expand(len(z), -1)[..., None])[..., 0] for z, y in _logits(ensemble, records)
-    ]
-    return torch.cat(parts, dim=1).numpy()
-
-
 def _log_odds(logits: Tensor, y: Tensor) -> np.ndarray:
     own = y.expand(len(logits), -1)[..., None]
     others = logits.scatter(-1, own, -torch.inf).logsumexp(-1)
