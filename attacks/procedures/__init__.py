@@ -1,7 +1,7 @@
 """Procedures to audit: a callable (x, y, seed) -> ReleaseSet, and optionally `many`, the same for all shadows at once.
 
-These are references with known answers (verbatim, subset, linear distribution matching) and one real condenser
-(distribution matching with random ConvNets). Any callable of yours is a procedure too.
+These are references with known answers (verbatim, subsets, linear distribution matching) and real condensers (distribution matching,
+gradient matching with and without siamese augmentation, kernel inducing points). Any callable of yours is a procedure too.
 """
 
 from typing import Any, Protocol, runtime_checkable
@@ -10,12 +10,22 @@ import numpy as np
 
 from attacks.errors import InputError
 from attacks.procedures.convnet_dm import ConvNetDM
+from attacks.procedures.gradient_matching import GradientMatching
+from attacks.procedures.kernel_inducing import KernelInducing
 from attacks.procedures.linear_dm import LinearDM
-from attacks.procedures.subset import Subset
+from attacks.procedures.subset import ClassSubset, Subset
 from attacks.procedures.verbatim import Verbatim
 from attacks.release_set import ReleaseSet
 
-PROCEDURES: dict[str, type] = {"verbatim": Verbatim, "subset": Subset, "linear_dm": LinearDM, "convnet_dm": ConvNetDM}
+PROCEDURES: dict[str, type] = {
+    "verbatim": Verbatim,
+    "subset": Subset,
+    "class_subset": ClassSubset,
+    "linear_dm": LinearDM,
+    "convnet_dm": ConvNetDM,
+    "gradient_matching": GradientMatching,
+    "kernel_inducing": KernelInducing,
+}
 
 
 class Procedure(Protocol):

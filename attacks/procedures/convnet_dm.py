@@ -8,8 +8,7 @@ randomness, on which an attack conditions; the starting noise and the starting r
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -17,6 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from attacks.errors import InputError
+from attacks.procedures.starts import Init, all_starts, check_start
+from attacks.records import Records
 from attacks.release_set import ReleaseSet
 
 CHUNK = 100  # images through the network at a time: the activations stay in the cache
@@ -24,7 +25,7 @@ CHUNK = 100  # images through the network at a time: the activations stay in the
 
 @dataclass(frozen=True)
 class ConvNetDM:
-    """`ipc` images a class after `steps` steps; `init` "noise" (uniform in bounds) or "data" (members drawn at random).
+    """`ipc` images a class after `steps` steps; `init` "noise" (uniform in bounds), "data" (members drawn at random), "mean" or "public".
 
     Images x [n, C, H, W] within the public `bounds`. The network has `depth` blocks of 3×3 convolution, instance norm, ReLU
     and 2×2 average pooling, `width` channels. `network_seed` names the public sequence of networks.
@@ -32,17 +33,17 @@ class ConvNetDM:
 
     ipc: int = 10
     steps: int = 40
-    init: Literal["noise", "data"] = "noise"
+    init: Init = "noise"
     width: int = 16
     depth: int = 3
     learning_rate: float = 1.0
     momentum: float = 0.5
     bounds: tuple[float, float] = (0.0, 1.0)
     network_seed: int = 0
+    public: Records | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if self.init not in ("noise", "data"):
-            raise InputError(f"convnet_dm: init={self.init!r}, choose noise or data")
+        check_start("convnet_dm", self.init, self.public)
         if min(self.ipc, self.steps, self.width, self.depth) < 1:
             raise InputError("convnet_dm: ipc, steps, width and depth must be at least 1")
 
@@ -61,8 +62,8 @@ class ConvNetDM:
         images, classes = as_images(pool_x), np.unique(pool_y)
         weights = [class_weights(membership, pool_y, label) for label in classes]
         of_class = [torch.from_numpy(np.flatnonzero(pool_y == label)) for label in classes]
-        start = np.stack(
-            [self._start(pool_x[row], pool_y[row], classes, seed) for row, seed in zip(membership, seeds, strict=True)]
+        start = all_starts(
+            self.init, pool_x, pool_y, membership, seeds, classes, self.ipc, self.bounds, self.public
         )  # [K, classes, ipc, ...]
         synthetic = torch.from_numpy(start).flatten(0, 2).reshape(-1, *images.shape[1:])
         velocity = torch.zeros_like(synthetic)
@@ -77,20 +78,6 @@ class ConvNetDM:
         labels = np.repeat(classes, self.ipc)
         released = synthetic.reshape(len(seeds), len(labels), *pool_x.shape[1:]).numpy()
         return [ReleaseSet(x.copy(), labels) for x in released]
-
-    def _start(self, x: np.ndarray, y: np.ndarray, classes: np.ndarray, seed: int) -> np.ndarray:
-        """Starting images [classes, ipc, ...]."""
-        rng = np.random.default_rng(seed)
-        if self.init == "noise":
-            low, high = self.bounds
-            return rng.uniform(low, high, (len(classes), self.ipc, *x.shape[1:])).astype(np.float32)
-        chosen = []
-        for label in classes:
-            mine = np.flatnonzero(y == label)
-            if len(mine) < self.ipc:
-                raise InputError(f"convnet_dm: {len(mine)} members of class {label}, {self.ipc} wanted for the start")
-            chosen.append(x[rng.choice(mine, self.ipc, replace=False)])
-        return np.stack(chosen).astype(np.float32)
 
     def _network(self, channels: int, step: int) -> list[Tensor]:
         """Weights of the public random network of a step: one 3×3 kernel per block, He-normal as the ReLU wants."""
