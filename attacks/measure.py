@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from attacks.errors import InputError
 from attacks.report.report import FPRS, Metrics
 from attacks.statistics import (
     EpsilonBound,
@@ -34,16 +35,20 @@ def metrics(scores_in: np.ndarray, scores_out: np.ndarray, clusters: Clusters | 
     )
 
 
-def matrix_metrics(scores: np.ndarray, member: np.ndarray) -> Metrics:
+def matrix_metrics(scores: np.ndarray, member: np.ndarray, positive: np.ndarray | None = None) -> Metrics:
     """The same for scores [K, T] of runs 2j, 2j + 1 that are complements, with intervals that own up to both dependences.
 
     Scores of one run share its release, and scores of one record share the other runs' coins. The squared half-widths of the two
     clustered intervals are added: Var ≤ Var_run + Var_record in two-way clustering (Cameron, Gelbach & Miller 2011).
+    `positive` [K, T], a part of the members, is set against all non-members: the records a run started from, say.
     """
+    inside, outside = member if positive is None else positive, ~member
+    if (inside & outside).any():
+        raise InputError("positive: it names records that are no members of their run")
     runs = np.broadcast_to((np.arange(len(member)) // 2)[:, None], member.shape)
     records = np.broadcast_to(np.arange(member.shape[1]), member.shape)
     by_run, by_record = (
-        metrics(scores[member], scores[~member], clusters=(ids[member], ids[~member])) for ids in (runs, records)
+        metrics(scores[inside], scores[outside], clusters=(ids[inside], ids[outside])) for ids in (runs, records)
     )
     return Metrics(
         _both(by_run.auc, by_record.auc),

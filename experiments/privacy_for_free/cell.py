@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
-Method = Literal["dm", "dc", "dsa", "kip", "subset", "linear_dm"]
+Method = Literal["dm", "dc", "dsa", "kip", "linear_dm", "subset", "full"]
 Init = Literal["member", "nonmember", "public", "noise", "mean"]
 
 
@@ -15,7 +15,8 @@ class Cell:
 
     init: member = records of the run's own half; nonmember = records of the same dataset that are in no run; public = records of
     another dataset; noise = uniform; mean = the class mean of the members and a little noise.
-    `soft`: labels are learnt too (kip only). `canaries`: so many of each family are appended to the pool.
+    method "subset" releases `ipc` members a class as they are: in each run those from which the other methods start with init "member"; "full"
+    releases all members. `soft`: labels are learnt too (kip only). `canaries`: so many of each family are appended to the pool.
     """
 
     data: str
@@ -32,8 +33,7 @@ class Cell:
     def key(self) -> str:
         """A name fit for a file: the fields that are not at their default."""
         parts = [self.data, self.method, f"ipc{self.ipc}", self.init]
-        optional = [(f.name, getattr(self, f.name)) for f in fields(self) if f.name in _OPTIONAL]
-        return "-".join(parts + [f"{name}{value}" for name, value in optional if value])
-
-
-_OPTIONAL = ("soft", "steps", "pool", "classes", "canaries")
+        optional = [f for f in fields(self) if f.name not in ("data", "method", "ipc", "init")]
+        return "-".join(
+            parts + [f"{f.name}{getattr(self, f.name)}" for f in optional if getattr(self, f.name) != f.default]
+        )

@@ -1,0 +1,112 @@
+"""Attacks on a cell, and their rates as flat rows: every rate with its interval and N, every zero with its power."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from attacks.measure import matrix_metrics
+from attacks.report.report import Metrics
+from attacks.scores.background import Background
+from attacks.shadows.compare import compare
+from attacks.shadows.signals import signals
+from attacks.statistics import power
+from attacks.statistics.power import smallest_tpr, zero_of_n
+from experiments.privacy_for_free.part import Series
+from experiments.privacy_for_free.shadows import CellResult
+
+RATES = {"1pct": "0.01", "01pct": "0.001"}
+SAYS = {
+    "loss": "loss threshold (Yeom et al. 2018) on students",
+    "lira": "LiRA online (Carlini et al. 2022) on students",
+    "lira_offline:dcr": "one-sided LiRA on the distance to the closest released record",
+    "lira_online:mean": "LiRA on the whitened class mean",
+    "lira_online:soft_labels": "LiRA on the fit by regression on the released labels",
+}
+
+
+def phi_of(result: CellResult, signal: str, rows: np.ndarray) -> np.ndarray:
+    """Score [K, T] of the records `rows` under every release: "student", or a score of the release alone by name."""
+    if signal == "student":
+        return result.phi[:, rows]
+    return signals((signal,), result.pool[rows], result.releases, Background(result.pool), 0, 0)[signal]
+
+
+def attack_scores(result: CellResult, attack: str, rows: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Membership scores [K, T]: "loss", "lira" (both on students), or "method:signal" as attacks.shadows.compare names them."""
+    if attack == "loss":
+        return -np.logaddexp(0.0, -result.phi[:, rows])
+    method, _, signal = (attack if ":" in attack else f"{attack}_online:student").partition(":")
+    phi = phi_of(result, signal, rows)
+    return compare({signal: phi}, result.member[:, rows], [(method, signal)], seed)[f"{method}:{signal}"]
+
+
+def measure(
+    result: CellResult, attack: str, rows: np.ndarray, started: bool = False
+) -> tuple[dict[str, Any], dict[str, list[float]]]:
+    """A flat row of rates, and the ROC curve; `started` sets the records the runs started from against all non-members."""
+    scores, member = attack_scores(result, attack, rows), result.member[:, rows]
+    positive = result.started[:, rows] if started else member
+    found = matrix_metrics(scores, member, positive if started else None)
+    row = flat_rates(found, int(positive.sum()), int((~member).sum()))
+    return {"attack": attack, "subset_rate": result.subset_rate, **row}, found.curve
+
+
+def flat_rates(found: Metrics, n_in: int, n_out: int) -> dict[str, Any]:
+    """AUC, TPR at FPR 1% and 0.1% and advantage, each with low and high; N; and what N could have seen."""
+    row: dict[str, Any] = {"auc": found.auc.value, "auc_low": found.auc.low, "auc_high": found.auc.high}
+    for name, fpr in RATES.items():
+        tpr = found.tpr[fpr]
+        row |= {f"tpr_{name}": tpr.value, f"tpr_{name}_low": tpr.low, f"tpr_{name}_high": tpr.high}
+    middle = found.balanced_accuracy
+    row |= {
+        "advantage": 2 * middle.value - 1,
+        "advantage_low": 2 * middle.low - 1,
+        "advantage_high": 2 * middle.high - 1,
+    }
+    return row | {
+        "n_in": n_in,
+        "n_out": n_out,
+        "zero_rules_out": zero_of_n(n_in),
+        "smallest_tpr_01pct": smallest_tpr(n_in, 0.001),
+    }
+
+
+def reach(row: dict[str, Any]) -> str:
+    """What an audit of this size could have seen, in words."""
+    return power(row["n_in"], row["n_out"]).sentence
+
+
+def curve(name: str, roc: dict[str, list[float]]) -> Series:
+    """A ROC curve as a series."""
+    return Series(name, roc["fpr"], roc["tpr"])
+
+
+def paired_difference(
+    a: np.ndarray, b: np.ndarray, member: np.ndarray, fpr: float = 0.01, replicates: int = 200, seed: int = 0
+) -> tuple[float, float, float]:
+    """TPR of scores a less that of scores b at `fpr`, [K, T] on the same records and coins, with a 95% interval.
+
+    Pairs of runs and records are redrawn together, the same for both (paired two-way bootstrap, Owen 2007: conservative).
+    """
+    rng, (runs, records) = np.random.default_rng(seed), member.shape
+    pairs = runs // 2
+
+    def tpr(scores: np.ndarray, weights: np.ndarray) -> float:
+        outside, inside = np.where(member, 0.0, weights).ravel(), np.where(member, weights, 0.0).ravel()
+        order = np.argsort(-scores, axis=None)
+        passed = np.cumsum(outside[order])
+        last = np.searchsorted(passed, fpr * passed[-1], side="right")
+        return float(inside[order[:last]].sum() / inside.sum())
+
+    def difference(weights: np.ndarray) -> float:
+        return tpr(a, weights) - tpr(b, weights)
+
+    drawn = []
+    for _ in range(replicates):
+        by_run = np.repeat(rng.multinomial(pairs, np.full(pairs, 1 / pairs)), 2)
+        by_record = rng.multinomial(records, np.full(records, 1 / records))
+        drawn.append(difference(by_run[:, None] * by_record[None, :].astype(float)))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return difference(np.ones(member.shape)), float(low), float(high)
