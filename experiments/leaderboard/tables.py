@@ -1,0 +1,216 @@
+"""The tables of the README, one function each: rows and results in, Markdown out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from dpcond.evaluate.protocols import PROTOCOLS
+from experiments.leaderboard import cells
+from experiments.leaderboard.anchors import anchors, published
+from experiments.leaderboard.cells import NAMES, Result
+from experiments.leaderboard.results import result_name
+from experiments.leaderboard.row import NETWORKS, ROWS, Row, read_file
+
+Rows = Mapping[str, Row]
+Results = Mapping[str, Result]
+
+WHAT = {"real": "ConvNet on all real records", "random-real": "random real records", "teacher": "private teacher"}
+
+
+def lines(rows: Rows, results: Results, section: str) -> Iterator[tuple[Row, Result | None]]:
+    """Rows of a section with their result; a result by another protocol is a line of its own, below."""
+    for row in rows.values():
+        if row.section == section:
+            yield row, results.get(row.name)
+            for protocol in PROTOCOLS:
+                other = results.get(result_name(row, protocol))
+                if protocol != row.protocol and other is not None:
+                    yield row, other
+
+
+def frontier(rows: Rows, results: Results) -> str:
+    """Accuracy at a budget, beside what is to be reached and what was published."""
+    found = sorted(lines(rows, results, "frontier"), key=lambda pair: _setting(pair[0]))
+    head = [
+        "data",
+        "ε",
+        "ipc",
+        "method",
+        "protocol",
+        "hard labels %",
+        "soft labels %",
+        "must reach",
+        "aim",
+        "published",
+    ]
+    body = []
+    for row, result in found:
+        setting = [NAMES[row.data], cells.budget(row), str(row.ipc), cells.method(row, result)]
+        judged = [cells.protocol(result["protocol"] if result else row.protocol), *cells.labels(row, result)]
+        body.append([*setting, *judged, *cells.targets(row, result), cells.beside(row, result)])
+    said = dict.fromkeys(f"`{row.method}`: {row.tuned_on}" for row, _ in found if cells.tuned(row))
+    remark = f"\n\n† tuned on the benchmark's evaluation data. {'; '.join(said)}." if said else ""
+    return cells.table(head, body) + remark + missing(rows, results, "frontier")
+
+
+def small(rows: Rows, results: Results) -> str:
+    """Few records."""
+    body = [
+        [
+            row.data,
+            cells.budget(row),
+            str(row.ipc),
+            f"`{row.method}`",
+            _protocol(row, result),
+            *cells.labels(row, result),
+        ]
+        for row, result in lines(rows, results, "small")
+    ]
+    head = ["data", "ε", "ipc", "method", "protocol", "hard labels %", "soft labels %"]
+    return cells.table(head, body) + missing(rows, results, "small")
+
+
+def tabular(rows: Rows, results: Results) -> str:
+    """ROC-AUC and average precision of classifiers trained on released rows, and on real ones."""
+    found = list(lines(rows, results, "table"))
+    models = found[0][0].models
+    metrics = {"roc_auc": "ROC-AUC", "average_precision": "average precision"}
+    head = ["trained on", "ε", "ipc", *(f"{model}: {name}" for name in metrics.values() for model in models)]
+    body = []
+    for row, result in found:
+        on = "all real rows (not private)" if row.method == "real" else f"`{row.method}`"
+        cell = ["not run", *["–"] * (2 * len(models) - 1)]
+        if result is not None:
+            areas = [result["tabular"][metric].get(model) for metric in metrics for model in models]
+            cell = [cells.accuracy(area, len(row.seeds), 3, 1.0) for area in areas]
+        body.append([on, cells.budget(row), str(row.ipc) if row.condenses else "–", *cell])
+    return cells.table(head, body) + missing(rows, results, "table")
+
+
+def ceilings(rows: Rows, results: Results) -> str:
+    """What bounds the frontier."""
+    body = []
+    for row, result in lines(rows, results, "ceiling"):
+        what = (
+            WHAT.get(row.method) or f"our `{row.method}`{' with DSA' if row.options.get('augment') else ''}, no noise"
+        )
+        ipc = str(row.ipc) if row.condenses else "–"
+        theirs = [cells.line(one) for one in published(row.data, None, row.ipc)] if row.condenses else []
+        cell = [NAMES[row.data], what, cells.budget(row), ipc, _protocol(row, result), cells.labels(row, result)[0]]
+        body.append([*cell, "; ".join(theirs) or "–"])
+    head = ["data", "what", "ε", "ipc", "protocol", "accuracy %", "published, not private"]
+    return cells.table(head, body) + missing(rows, results, "ceiling")
+
+
+def architectures(rows: Rows, results: Results) -> str:
+    """One release, four networks."""
+    body = []
+    for row in rows.values():
+        if row.section == "frontier" and len(row.models) > 1:
+            result, setting = results.get(row.name), f"{NAMES[row.data]}, ε = {row.epsilon:g}, ipc {row.ipc}"
+            for kind in ("hard", "soft"):
+                models = result["architectures"][kind] if result else {}
+                cell = [cells.accuracy(models[m], len(row.seeds)) if m in models else "not run" for m in NETWORKS]
+                if kind == "hard" or models:
+                    body.append([setting, f"`{row.method}`", cells.protocol(row.protocol), kind, *cell])
+    return cells.table(["data", "method", "protocol", "labels", "ConvNet", "MLP", "LeNet", "ResNet-18"], body)
+
+
+def ablations(rows: Rows, results: Results, bases: tuple[str, ...]) -> str:
+    """What is left when noise, features or matching are taken out; ``bases`` are the rows to compare with."""
+    body = []
+    named = [(rows[name], same_setting(rows[name], results)) for name in bases]
+    for row, result in [*named, *lines(rows, results, "ablation")]:
+        what = WHAT.get(row.method) or f"`{row.method}`" + "".join(f", {k} {v}" for k, v in row.options.items())
+        setting = [row.removes or "nothing", what, cells.budget(row), str(row.ipc), _protocol(row, result)]
+        body.append([*setting, *cells.labels(row, result), row.note or "–"])
+    head = ["taken out", "method", "ε", "ipc", "protocol", "hard labels %", "soft labels %", "how"]
+    return cells.table(head, body) + missing(rows, results, "ablation", also=bases)
+
+
+def price(rows: Rows, results: Results) -> str:
+    """ε by every accountant, time and memory of each measured release."""
+    body = []
+    for result in results.values():
+        by = result["epsilon_by_accountant"]
+        epsilons = [f"{by[a]:.4g}" if a in by else "–" for a in ("exact", "pld", "rdp", "prv")]
+        verified = {True: "yes", False: "NO", None: "–"}[result["verified"]]
+        body.append(
+            [
+                f"`{result['row']}`",
+                cells.protocol(result["protocol"]),
+                *epsilons,
+                verified,
+                cells.seconds(result["condense_seconds"], result["condense_seconds_at_least"]),
+                cells.seconds(result["evaluate_seconds"]),
+                f"{result['peak_mib']:.0f} MiB" if result["peak_mib"] else "–",
+                result["machine"] or "–",
+            ]
+        )
+    head = ["row", "protocol", "ε exact", "ε PLD", "ε RDP", "ε PRV", "verified", "condensing", "evaluation", "memory"]
+    return cells.table([*head, "machine"], body)
+
+
+def anchored() -> str:
+    """Everything published in the settings of the frontier, with sources."""
+    sources = list(dict.fromkeys(line["source"] for line in anchors()["published"]))
+    body = []
+    for data in NAMES:
+        for epsilon in (1.0, 10.0):
+            for ipc in (10, 50, 0):
+                said = "; ".join(
+                    f"{one['accuracy']:.1f} {one['system']}{'*' if one['public'] else ''} [{sources.index(one['source']) + 1}]"
+                    for one in published(data, epsilon, ipc)
+                )
+                if said:
+                    body.append([NAMES[data], f"{epsilon:g}", str(ipc) if ipc else "60,000 images", said])
+    numbered = "\n".join(f"[{number}] {source}  " for number, source in enumerate(sources, 1))
+    return cells.table(["data", "ε", "ipc", "accuracy %"], body) + f"\n\n\\* with public {_public()}.\n\n{numbered}"
+
+
+def missing(rows: Rows, results: Results, section: str, also: tuple[str, ...] = ()) -> str:
+    """The command that measures what a section lacks; nothing when it is whole."""
+    lacking = [row.name for row in rows.values() if row.section == section and not _whole(row, results)]
+    lacking = [*(name for name in also if not _whole(rows[name], results)), *lacking]
+    if not lacking:
+        return ""
+    return f"\n\nNot run, or not all seeds:\n\n```\npython -m experiments.leaderboard run {' '.join(_by_file(lacking))}\n```"
+
+
+def same_setting(row: Row, results: Results) -> Result | None:
+    """The row's own result, or another row's of the very same experiment with more seeds."""
+    found = [result for result in results.values() if result["config"] == row.identity()]
+    return max(found, key=lambda result: len(result["seeds"]), default=None)
+
+
+def _whole(row: Row, results: Results) -> bool:
+    result = same_setting(row, results)
+    if result is None or not set(row.seeds) <= set(result["seeds"]):
+        return False
+    return all(
+        len(result["architectures"]["hard"].get(m, {"values": []})["values"]) >= len(row.seeds) for m in row.models
+    )
+
+
+def _by_file(names: Iterable[str]) -> list[str]:
+    """Names of rows; of a grid that lacks most of its rows, the name of its file (what is finished is not redone)."""
+    wanted = list(names)
+    for path in sorted(ROWS.glob("*.toml")):
+        grid = [row.name for row in read_file(path)]
+        lacking = [name for name in wanted if name in grid]
+        if 1 < len(lacking) > len(grid) / 2:
+            wanted[wanted.index(lacking[0])] = path.stem
+            wanted = [name for name in wanted if name not in lacking]
+    return wanted
+
+
+def _setting(row: Row) -> tuple[int, float, int, bool]:
+    return list(NAMES).index(row.data), row.epsilon, row.ipc, row.method != "auto"
+
+
+def _protocol(row: Row, result: Result | None) -> str:
+    return cells.protocol(result["protocol"] if result else row.protocol)
+
+
+def _public() -> str:
+    return ", ".join(dict.fromkeys(line["public"] for line in anchors()["published"] if line["public"]))

@@ -1,0 +1,99 @@
+"""The committed results keep their promises, and the page is the one they make."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from experiments.leaderboard import figures, tables
+from experiments.leaderboard.anchors import anchors, best, target
+from experiments.leaderboard.figures import CURVES, draw, points
+from experiments.leaderboard.readme import README, inserted
+from experiments.leaderboard.results import mismatch, read_results, result_name
+from experiments.leaderboard.row import read_rows
+
+RESULTS = read_results()
+
+
+def test_the_readme_is_in_step_with_the_results():
+    assert README.read_text() == inserted(README.read_text()), "run: python -m experiments.leaderboard table"
+
+
+@pytest.mark.parametrize("curve", CURVES, ids=lambda curve: curve.name)
+def test_the_data_of_the_figures_are_in_step_with_the_results(curve):
+    kept = json.loads((figures.FIGURES / f"{curve.name}.json").read_text())
+    assert kept == points(curve, read_rows(), RESULTS), "run: python -m experiments.leaderboard figures"
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_committed_result_is_of_its_row(name):
+    result = RESULTS[name]
+    row = read_rows()[result["row"]]
+    asked = row.model_copy(update={"protocol": result["config"]["protocol"]})
+    assert mismatch(asked, result) == []
+    assert name == result["name"] == result_name(row, asked.protocol)
+    assert row.tuned_on, "a measured row says what was tuned on evaluation data, or that nothing was"
+    assert result["accuracy"]["values"] == [one["hard"][row.models[0]]["accuracy"] for one in result["runs"]]
+    assert all(0 < value < 1 for value in result["accuracy"]["values"])
+
+
+@pytest.mark.parametrize("name", [name for name, result in RESULTS.items() if result["private"]])
+def test_a_committed_private_result_keeps_its_budget(name):
+    """The promise and every tight accountant are within the target; PRV's upper end within its grid's two percent."""
+    result = RESULTS[name]
+    for one in result["runs"]:
+        by = one["epsilon_by_accountant"]
+        assert one["verified"] is True
+        assert len(by) >= 2
+        assert one["epsilon"] <= result["epsilon"]
+        assert by[one["quoted"]] <= result["epsilon"]
+        assert by["pld"] <= result["epsilon"] * (1 + 1e-3)
+        assert by.get("prv", 0.0) <= result["epsilon"] * 1.02
+        assert by["rdp"] >= by["pld"] - 1e-3  # RDP is looser, never tighter
+    assert result["verified"] is True
+    assert len(set(result["releases"].values())) == len(result["runs"])  # every seed is a release of its own
+
+
+def test_only_the_field_s_protocol_stands_beside_targets_and_published_numbers():
+    rows = read_rows()
+    name, wanted = "fashion-e1-i10", target("fashion-mnist", 1.0, 10)
+    summary = {"mean": 0.9, "std": 0.0, "values": [0.9] * 3}
+    result = {"accuracy": summary, "accuracy_soft": None, "protocol": "dc", "seeds": [0, 1, 2]}
+    result |= {"config": rows[name].identity(), "architectures": {"hard": {"convnet": summary}, "soft": {}}}
+    lines = tables.frontier(rows, {name: result}).splitlines()
+    assert any(f"{wanted['must']:.1f}: **reached**" in line for line in lines)
+    lines = tables.frontier(rows, {f"{name}.quick": result | {"protocol": "quick"}}).splitlines()
+    assert not any("reached**" in line for line in lines)
+    quick = next(line for line in lines if "*quick*" in line and "90.0" in line)
+    assert quick.endswith("| – | – | – |")
+    assert any("Fashion-MNIST | 1 | 10 | `auto` | dc | not run" in line for line in lines)
+
+
+def test_what_was_not_run_says_so_and_names_its_command():
+    said = tables.frontier(read_rows(), {})
+    assert said.count("not run") >= 10
+    assert "python -m experiments.leaderboard run cifar10-e1-i50" in said
+    assert "python -m experiments.leaderboard run curve-epsilon curve-ipc\n" in tables.missing(read_rows(), {}, "curve")
+
+
+def test_anchors_name_their_source():
+    for line in anchors()["published"]:
+        assert line["source"]
+        assert 0 < line["accuracy"] < 100
+    assert [(t["data"], t["must"]) for t in anchors()["target"]][2] == ("fashion-mnist", 83.0)
+    assert [line["system"] for line in best("fashion-mnist", 1.0, 10)] == ["Dosser", "NDPDC"]
+    assert best("fashion-mnist", 10.0, 50)[0]["ipc"] == 0  # no small set was published there
+
+
+def test_a_curve_is_drawn_from_its_points():
+    curve = CURVES[0]
+    data = [
+        {"method": method, "labels": "hard", "epsilon": epsilon, "mean": 0.7, "std": 0.01}
+        for method in curve.methods
+        for epsilon in curve.ticks
+    ]
+    svg = draw(curve, data)
+    assert svg == draw(curve, data)  # no dates, no random ids
+    assert "private teacher" in svg
+    assert len(svg) < 100_000

@@ -1,0 +1,120 @@
+"""Measuring a row: what is finished is kept, what is partial says so, and a changed row is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from dpcond.errors import InputError
+from dpcond.release import verify
+from experiments.leaderboard import measuring
+from experiments.leaderboard.cells import accuracy
+from experiments.leaderboard.results import run_row
+from experiments.leaderboard.row import read_file
+
+
+@pytest.fixture
+def run(rows, tmp_path):
+    """Measure ``small`` into temporary folders; the lines said come back with the result."""
+
+    def go(**options):
+        (row,) = read_file(rows / "small.toml")
+        said = []
+        result = run_row(row, tmp_path / "runs", results=tmp_path / "results", say=said.append, **options)
+        return result, said
+
+    return go
+
+
+def test_a_row_is_condensed_verified_and_judged_once(run, tmp_path):
+    result, _ = run(seeds=(0,))
+    assert result == json.loads((tmp_path / "results" / "small.json").read_text())
+    assert result["verified"] is True
+    assert result["seeds"] == [0]
+    assert result["seeds_asked"] == [0, 1]
+    assert result["epsilon_stated"] <= result["epsilon"] == 2.0
+    assert {"exact", "pld", "rdp"} <= set(result["epsilon_by_accountant"])
+    assert result["protocol"] == "quick"
+    assert result["protocol_settings"]["epochs"] == 300
+    assert set(result["accuracy"]) == {"mean", "std", "values"}
+    assert result["accuracy_soft"] is None  # merf learns no soft labels
+    assert min(result["condense_seconds"], result["evaluate_seconds"], result["peak_mib"]) > 0
+    assert "core" in result["machine"]
+    release = tmp_path / "runs" / "small" / "seed-0" / "run" / "release"
+    assert result["releases"] == {"0": measuring.fingerprint(release)}
+    assert verify(release).ok
+    assert accuracy(result["accuracy"], 2).endswith("(1 of 2 seeds)")
+
+    again, said = run()  # goes on with seed 1 and leaves seed 0 alone
+    assert again["seeds"] == [0, 1]
+    assert again["runs"][0] == result["runs"][0]
+    assert not any("seed 0" in line for line in said)
+    assert accuracy(again["accuracy"], 2).count("±") == 1
+    assert run()[1] == []
+
+
+def test_an_interrupted_seed_goes_on(run, monkeypatch):
+    """A seed that was condensed, and not judged, is judged without being condensed again."""
+
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(measuring, "judge", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(seeds=(0,))
+    result, said = run(seeds=(0,))
+    assert said == ["seed 0: training convnet on hard labels, protocol quick"]
+    assert result["condense_seconds"] > 0
+
+
+def test_a_release_that_does_not_verify_is_refused(run, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(measuring, "judge", lambda *arguments: {"accuracy": 0.5, "protocol": {}})
+        run(seeds=(0,))
+    shutil.rmtree(tmp_path / "results")
+    (tmp_path / "runs" / "small" / "seed-0" / "run" / "release" / "card.md").write_text("another promise")
+    with pytest.raises(measuring.NotVerified, match=r"card\.md"):
+        run(seeds=(0,))
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_changed_row_and_another_protocol_are_kept_apart(run, rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(measuring, "judge", lambda *arguments: {"accuracy": 0.5, "protocol": {"name": "stub"}})
+    run(seeds=(0,))
+    run(seeds=(0,), protocol="dc")  # the same release, another file
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["small.dc.json", "small.json"]
+    assert len(list((tmp_path / "runs" / "small").iterdir())) == 1
+    path = rows / "small.toml"
+    path.write_text(path.read_text().replace("epsilon = 2.0", "epsilon = 1.0"))
+    with pytest.raises(InputError, match="another epsilon"):
+        run()
+    shutil.rmtree(tmp_path / "results")
+    with pytest.raises(InputError, match="another plan"):  # the old release does not pass for the new row's
+        run(seeds=(0,))
+
+
+def test_soft_labels_are_judged_apart(run, tmp_path, monkeypatch):
+    import torch
+
+    from dpcond.release import Release
+
+    monkeypatch.setattr(measuring, "judge", lambda *arguments: {"accuracy": 0.5, "protocol": {}})
+    run(seeds=(0,))
+    shutil.rmtree(tmp_path / "results")
+    path = tmp_path / "runs" / "small" / "seed-0" / "run" / "release"
+    release = Release.load(path)
+    release.soft_labels = torch.full((20, 10), 0.1)
+    release.save(path, overwrite=True)
+    seen = []
+
+    def judge(row, seed, examples, data, model, device):
+        seen.append(examples.y.shape)
+        return {"accuracy": 0.25 * len(seen), "protocol": {}}
+
+    monkeypatch.setattr(measuring, "judge", judge)
+    result, _ = run(seeds=(0,))
+    assert seen == [(20,), (20, 10)]
+    assert (result["accuracy"]["mean"], result["accuracy_soft"]["mean"]) == (0.25, 0.5)
