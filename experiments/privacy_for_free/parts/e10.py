@@ -13,17 +13,29 @@ from attacks.scores.mean_attack import mean_attack
 from attacks.scores.offset_attack import offset_attack
 from attacks.statistics import auc, clopper_pearson, tpr_at_fpr
 from attacks.statistics.power import zero_of_n
+from dpcond.config import checked
 from experiments.privacy_for_free.frame import Frame
 from experiments.privacy_for_free.part import Figure, Part, Row, Series
+from experiments.privacy_for_free.profile import Strict
 
-MARGIN = np.log(100.0)  # fixed in advance: flagged if 100 times closer to one released record than any other candidate is
+MARGIN = np.log(
+    100.0
+)  # fixed in advance: flagged if 100 times closer to one released record than any other candidate is
 FPR = 0.001
 
 
+class Sizes(Strict):
+    """parts.E10; means: dimension, members and runs of each Gaussian case."""
+
+    offset_runs: int = 20
+    image_runs: int = 8
+    means: tuple[tuple[int, int, int], ...] = ((60, 300, 200), (300, 300, 200), (1000, 2500, 40))
+
+
 def run(frame: Frame) -> Part:
-    sizes = frame.profile.theory
+    sizes: Sizes = checked(Sizes, frame.profile.part("E10"), "parts.E10")
     offset = [gaussian_offset(60, 300, 10, sizes.offset_runs), images_offset(frame, sizes.image_runs)]
-    means = [gaussian_mean(d, n, sizes.mean_runs(n)) for d, n in sizes.mean_sizes]
+    means = [gaussian_mean(d, n, runs) for d, n, runs in sizes.means]
     images = images_mean(frame, sizes.image_runs)
     found = sum(row["found"] for row in offset) / sum(row["starting records"] for row in offset)
     others = sum(row["others"] for row in offset)
@@ -56,16 +68,18 @@ def gaussian_offset(d: int, n: int, m: int, runs: int) -> Row:
         x = np.random.default_rng([10, seed]).standard_normal((2 * n, d))
         released = LinearDM(m, "data")(x[:n], np.zeros(n, dtype=int), seed)
         start = np.random.default_rng(seed).choice(n, m, replace=False)
-        score = offset_attack(x, np.zeros(2 * n, dtype=int), released, Background(Records(x, np.zeros(2 * n, dtype=int))))
+        score = offset_attack(
+            x, np.zeros(2 * n, dtype=int), released, Background(Records(x, np.zeros(2 * n, dtype=int)))
+        )
         hits += int((score[start] > MARGIN).sum())
         flagged += int((np.delete(score, start) > MARGIN).sum())
     return _offset_row(f"Gaussian, d = {d}, n = {n}, m = {m}", runs, runs * m, hits, runs * (2 * n - m), flagged)
 
 
 def images_offset(frame: Frame, runs: int) -> Row:
-    """Random halves of the pool, 10 images a class started from members."""
-    pool = frame.pool(frame.profile.main).candidates
-    each = 10
+    """Random halves of the pool, started from a few members a class."""
+    pool = frame.pool(frame.profile.focus).candidates
+    each = frame.profile.few
     hits = flagged = starting = others = 0
     for seed in range(runs):
         inside = np.random.default_rng([11, seed]).random(len(pool)) < 0.5
@@ -79,7 +93,7 @@ def images_offset(frame: Frame, runs: int) -> Row:
         score = offset_attack(pool.x, pool.y, released, Background(pool))
         hits, flagged = hits + int((score[started] > MARGIN).sum()), flagged + int((score[~started] > MARGIN).sum())
         starting, others = starting + int(started.sum()), others + int((~started).sum())
-    return _offset_row(f"images of {frame.profile.main}, {each} per class", runs, starting, hits, others, flagged)
+    return _offset_row(f"images of {frame.profile.focus}, {each} per class", runs, starting, hits, others, flagged)
 
 
 def _offset_row(case: str, runs: int, starting: int, found: int, others: int, flagged: int) -> Row:
@@ -113,7 +127,7 @@ def gaussian_mean(d: int, n: int, runs: int) -> Row:
 
 def images_mean(frame: Frame, runs: int) -> Row:
     """The whitened mean attack on the pool; the covariance comes from auxiliary records, the effective dimension from both."""
-    pool, background = frame.pool(frame.profile.main), Background(frame.pool(frame.profile.main).auxiliary)
+    pool, background = frame.pool(frame.profile.focus), Background(frame.pool(frame.profile.focus).auxiliary)
     candidates, aucs, hits, misses = pool.candidates, np.empty(runs), [], []
     for seed in range(runs):
         inside = np.random.default_rng([13, seed]).random(len(candidates)) < 0.5
@@ -130,7 +144,9 @@ def images_mean(frame: Frame, runs: int) -> Row:
         aucs[seed] = np.mean(areas)
     n = len(candidates) / len(np.unique(candidates.y)) / 2
     d = effective_dimension(candidates, background)
-    return _mean_row(f"images of {frame.profile.main}, whitened", d, round(n), aucs, np.concatenate(hits), np.concatenate(misses))
+    return _mean_row(
+        f"images of {frame.profile.focus}, whitened", d, round(n), aucs, np.concatenate(hits), np.concatenate(misses)
+    )
 
 
 def effective_dimension(records: Records, background: Background) -> float:

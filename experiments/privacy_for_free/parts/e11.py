@@ -16,8 +16,10 @@ from attacks.shadows.engine import run_shadows
 from attacks.shadows.membership import membership
 from attacks.shadows.signals import signals
 from attacks.statistics import clopper_pearson
+from dpcond.config import checked
 from experiments.privacy_for_free.frame import Frame
 from experiments.privacy_for_free.part import Figure, Part, Row, Series
+from experiments.privacy_for_free.profile import Strict
 
 ENUMERATED = ((6, 2), (8, 3), (10, 4), (12, 5))
 EXACT = 1e-4  # a distance below this is the record itself
@@ -25,10 +27,20 @@ LEAVERS = 10  # records whose leaving is tried
 PUBLISHED = {"CIFAR-10, half": 25_000, "CIFAR-10, full": 50_000, "Fashion-MNIST, half": 30_000}
 
 
+class Sizes(Strict):
+    """parts.E11: sizes of the subsets, of the sets and pools of the theorem's quantity, and random classifiers."""
+
+    subsets: tuple[int, ...] = (100, 500)
+    theorem_m: tuple[int, ...] = (10, 50, 100, 500)
+    theorem_n: tuple[int, ...] = (250, 500, 1000, 2000, 4000)
+    classifiers: int = 20
+
+
 def run(frame: Frame) -> Part:
+    sizes: Sizes = checked(Sizes, frame.profile.part("E11"), "parts.E11")
     exact = [enumerated(n, m) for n, m in ENUMERATED]
-    measured = [subset_advantage(frame, m) for m in frame.profile.theory.subsets]
-    rows, slope = theorem(frame)
+    measured = [subset_advantage(frame, m) for m in sizes.subsets]
+    rows, slope = theorem(frame, sizes)
     wrong = float(max(abs(row["error"]) for row in exact))
     inside = all(row["low"] <= row["m/n"] <= row["high"] for row in measured)
     constant = [row["quantity over m/n"] for row in rows]
@@ -49,7 +61,8 @@ def run(frame: Frame) -> Part:
         outcome="supports Carlini" if wrong == 0 and abs(slope - 1) <= 0.05 else "cannot tell",
         tables={
             "δ of the random subset at ε = 0, enumerated": [
-                {name: str(value) if isinstance(value, Fraction) else value for name, value in row.items()} for row in exact
+                {name: str(value) if isinstance(value, Fraction) else value for name, value in row.items()}
+                for row in exact
             ],
             "The theorem's quantity": rows,
             "m/n at the published sizes (10 classes)": [published(name, n) for name, n in PUBLISHED.items()],
@@ -68,12 +81,19 @@ def enumerated(n: int, m: int) -> dict[str, int | Fraction]:
         for a, b in ((p, replaced), (replaced, p), (p, removed), (removed, p))
     ]
     worst = max(deltas)
-    return {"n": n, "m": m, "δ replace one": deltas[0], "δ remove one": deltas[2], "m/n": Fraction(m, n), "error": worst - Fraction(m, n)}
+    return {
+        "n": n,
+        "m": m,
+        "δ replace one": deltas[0],
+        "δ remove one": deltas[2],
+        "m/n": Fraction(m, n),
+        "error": worst - Fraction(m, n),
+    }
 
 
 def subset_advantage(frame: Frame, m: int) -> Row:
     """TPR − FPR of looking each candidate up in the released subset, over shadow runs of the pool; the interval is the TPR's."""
-    pool = frame.pool(frame.profile.main).candidates
+    pool = frame.pool(frame.profile.focus).candidates
     coins = membership(frame.profile.shadows, np.arange(len(pool)), 11)
     releases = run_shadows(Subset(m), pool, coins, list(range(len(coins))))
     found = signals(("dcr",), pool, releases, Background(pool), 0, 0)["dcr"]
@@ -93,9 +113,9 @@ def subset_advantage(frame: Frame, m: int) -> Row:
     }
 
 
-def theorem(frame: Frame) -> tuple[list[Row], float]:
+def theorem(frame: Frame, sizes: Sizes) -> tuple[list[Row], float]:
     """The change of the Gibbs log-density when one record leaves, averaged over records and classifiers; its log-log slope."""
-    sizes, pool = frame.profile.theory, frame.pool(frame.profile.main).candidates
+    pool = frame.pool(frame.profile.focus).candidates
     x, classes = flat(pool.x), int(pool.y.max()) + 1
     random = np.random.default_rng(14)
     theta = random.standard_normal((sizes.classifiers, x.shape[1], classes)) / x.shape[1] ** 0.5
@@ -134,7 +154,10 @@ def rates(rows: list[Row], exact: list[dict[str, int | Fraction]]) -> Figure:
         "points",
         "m/n",
         "influence of one record",
-        [Series("theorem's quantity", x, [row["quantity"] for row in rows]), Series("random subset, δ = m/n", line, line)],
+        [
+            Series("theorem's quantity", x, [row["quantity"] for row in rows]),
+            Series("random subset, δ = m/n", line, line),
+        ],
         log_x=True,
         log_y=True,
     )
