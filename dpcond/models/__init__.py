@@ -6,6 +6,7 @@ from dpcond.models.convnet import ConvNet
 from dpcond.models.device import resolve_device
 from dpcond.models.ensemble import Engine, Ensemble
 from dpcond.models.others import MLP, LeNet, ResNet18
+from dpcond.models.scattering import Scattering
 
 __all__ = [
     "MLP",
@@ -16,6 +17,7 @@ __all__ = [
     "LeNet",
     "Network",
     "ResNet18",
+    "Scattering",
     "build",
     "initialise",
     "resolve_device",

@@ -13,6 +13,7 @@ from torch import Tensor
 from dpcond.errors import AnswerLost, BudgetError, InputError, LedgerError
 from dpcond.privacy.isolation import check_isolation
 from dpcond.privacy.ledger import Ledger
+from dpcond.privacy.mapped import MappedRecords
 from dpcond.privacy.noise import GaussianNoise, NoiseSource
 from dpcond.privacy.plan import Plan, Stage
 from dpcond.privacy.queries import QUERIES, Query
@@ -71,6 +72,7 @@ class Curator:
         self._answers, self._device, self._batch = answers, torch.device(device), batch
         self._on_release = on_release
         self._asked: dict[str, int] = {}
+        self._mapped: MappedRecords | None = None
         if answers is not None:
             answers.mkdir(parents=True, exist_ok=True)
 
@@ -126,10 +128,20 @@ class Curator:
         chosen = poisson_sample(len(self._records), stage.sampling_rate, self._noise.entropy)
         # Full float32 and fixed kernels: a row must not depend on how many others are in its batch.
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            records = self._seen_by(query, self._records)
             for start in range(0, len(chosen), self._batch):
-                x, y = self._records.batch(chosen[start : start + self._batch])
+                x, y = records.batch(chosen[start : start + self._batch])
                 total += query.sum(x.to(self._device), y.to(self._device), clip=self.plan.private, grid=grid).cpu()
         return total
+
+    def _seen_by(self, query: Query, records: PrivateRecords) -> PrivateRecords:
+        """The records, or what the public map of ``query`` makes of them; the map last used is kept for the next ask."""
+        if query.mapping is None:
+            return records
+        if self._mapped is None or self._mapped.mapping != query.mapping:
+            self._mapped = None  # free the last one first
+            self._mapped = MappedRecords(records, query.mapping, self._device, self._batch)
+        return self._mapped
 
     def _probe(self, size: int) -> Tensor:
         """Public records of noise, to try whether a statistic keeps records apart."""

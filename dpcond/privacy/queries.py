@@ -37,6 +37,9 @@ class Query(ABC):
 
     name: str
     shape: tuple[int, ...]
+    #: A public per-record map that the curator applies first, once for all releases that share it; :meth:`sum` then gets
+    #: mapped records. What it returns may be long: only the clipped statistic of it leaves.
+    mapping: Statistic | None = None
 
     @property
     def dimension(self) -> int:
@@ -179,11 +182,21 @@ class GradientSum(Query):
         *,
         loss: Loss = F.cross_entropy,
         transform: Statistic | None = None,
+        mapping: Statistic | None = None,
         engine: str = "vmap",
         chunk: int = 32,
     ) -> None:
-        """``transform`` is a public augmentation applied to the records first; engine and chunk change speed only."""
+        """``transform`` is a public augmentation applied to the records first; engine and chunk change speed only.
+
+        ``mapping`` puts fixed public features before the network, computed once for all queries that share them.
+        """
         refuse_coupling(model)
+        owner = getattr(mapping, "__self__", mapping)
+        if isinstance(owner, nn.Module):
+            refuse_coupling(owner)
+        if mapping is not None and transform is not None:
+            raise InputError("gradient query: give a mapping (computed once) or a transform (anew each time), not both")
+        self.mapping = mapping
         self.model, self.bound, self.name = model, _positive(bound), name
         self.loss, self.transform, self.engine, self.chunk = loss, transform, engine, chunk
         self.shape = (sum(p.numel() for p in trainable(model).values()),)
@@ -193,9 +206,11 @@ class GradientSum(Query):
         return self.bound
 
     def per_record(self) -> list[Statistic]:
-        """The network, and the augmentation before it."""
-        transform = self.transform
-        return [self.model] if transform is None else [self.model, lambda x: transform(x).flatten(1)]
+        """The network, and what is computed before it."""
+        model, transform, mapping = self.model, self.transform, self.mapping
+        if mapping is not None:
+            return [lambda x: mapping(x).flatten(1), lambda x: model(mapping(x))]
+        return [model] if transform is None else [model, lambda x: transform(x).flatten(1)]
 
     def sum(self, x: Tensor, y: Tensor, *, clip: bool = True, grid: float | None = None) -> Tensor:
         """Clipped gradient sum of a batch, float64 [parameters]."""

@@ -1,0 +1,157 @@
+"""A private teacher: a linear classifier on public features, trained with DP-SGD as one ordinary planned stage.
+
+It is far better than what can be trained on the released records alone, and its labels and its judgement of synthetic
+records are post-processing. Scattering features with a linear head are the strongest classifier of small images without
+public data at small ε (Tramèr & Boneh, ICLR 2021).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dpcond.errors import AnswerLost, InputError
+from dpcond.methods.base import Run
+from dpcond.models import Scattering
+from dpcond.privacy.adjacency import Adjacency
+from dpcond.privacy.curator import Curator
+from dpcond.privacy.plan import Stage
+from dpcond.privacy.queries import GradientSum
+from dpcond.spec import DataSpec
+
+STAGE = "teacher"
+STEPS = 110
+RATE = 0.1365  # 8192 of 60,000
+MOMENTUM = 0.9
+AVERAGE = 0.9  # of the iterates, free of charge
+CLIP = 0.1  # in units of the longest (φ, 1): the gradient of a record is scaled down while its error ‖p − e_y‖ is over this
+LARGEST_STEP = 50.0  # change of a logit in one step without momentum, if all records agreed
+STEP_NOISE = 0.025  # its standard deviation through the noise of one step; binds on few records or a small ε
+
+
+class Rows(nn.Module):
+    """The values of a record above their lower bound, scaled to length √k: the features of a table.
+
+    What is absent (a category that a record is not in) is zero and takes no part of the length.
+    """
+
+    low: Tensor
+
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__()
+        low = torch.tensor(spec.normalized_bounds[0]).view(-1, *(1,) * (len(spec.shape) - 1))
+        self.register_buffer("low", low.expand(spec.shape).flatten().clone(), persistent=False)
+        self.embedding = spec.features
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Rows [B, k] of records x [B, *shape], of root mean square 1."""
+        return F.normalize(x.flatten(1) - self.low, dim=1) * math.sqrt(self.embedding)
+
+
+def teacher_features(spec: DataSpec, device: torch.device) -> nn.Module:
+    """Public features [B, k] of root mean square (at most) 1, chosen by the declared shape: has ``embed`` and ``embedding``.
+
+    Images from 16×16: scattering, J = 2; smaller ones: J = 1; both with every map normalised within its record. Tables,
+    and images under 4×4: the record itself, of unit length.
+    """
+    if spec.kind == "table" or min(spec.shape[1:]) < 4:
+        return Rows(spec).to(device)
+    channels, height, width = spec.shape
+    octaves = 2 if min(height, width) >= 16 else 1
+    maps = Scattering(channels, (height, width), octaves).shape[0]
+    return Scattering(channels, (height, width), octaves, groups=maps).to(device).eval()
+
+
+class Teacher(nn.Module):
+    """A linear head on public features: a classifier of normalised records, differentiable in them."""
+
+    def __init__(self, features: nn.Module, classes: int) -> None:
+        super().__init__()
+        self.features = features
+        with torch.device("meta"):  # no draw from the global generator
+            head = nn.Linear(int(features.embedding), classes)  # type: ignore[arg-type]
+        self.head = head.to_empty(device="cpu")
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [B, classes] of records x [B, *shape]."""
+        return self.head(self.features.embed(x))  # type: ignore[operator]
+
+    @torch.no_grad()
+    def soft_labels(self, x: Tensor, temperature: float = 1.0, batch: int = 256) -> Tensor:
+        """Class probabilities [B, classes] of records x [B, *shape], softened by ``temperature``."""
+        return torch.cat([(self(part) / temperature).softmax(1) for part in x.split(batch)])
+
+
+def teacher_stage(spec: DataSpec, share: float, *, steps: int = STEPS, rate: float | None = None) -> Stage:
+    """The planned stage of a teacher, for ``share`` of the budget: ``steps`` Poisson-sampled gradients of the head."""
+    values = int(teacher_features(spec, torch.device("cpu")).embedding)  # type: ignore[arg-type]
+    return Stage(
+        STAGE,
+        steps,
+        spec.num_classes * (values + 1),
+        share,
+        sampling_rate=rate or RATE,
+        purpose="gradients of a linear classifier on public features (DP-SGD)",
+    )
+
+
+def train_teacher(curator: Curator, run: Run, stage: str = STAGE) -> Teacher:
+    """DP-SGD with momentum on the head, one charged gradient a step; the features are computed once, inside the wall.
+
+    Kept answers make an interrupted run arrive at the same teacher; a step whose answer a crash has lost is left out.
+
+    Raises:
+        InputError: no answer survived.
+    """
+    spec, planned = curator.spec, curator.plan.stage(stage)
+    teacher = Teacher(teacher_features(spec, run.device), spec.num_classes).to(run.device)
+    parameters = [teacher.head.weight, teacher.head.bias]
+    length = math.sqrt(teacher.head.in_features + 1)
+    expected = planned.sampling_rate * spec.records
+    step = _step(curator, stage)
+    velocity = torch.zeros(planned.dimension, device=run.device)
+    iterate, average, weight = torch.zeros_like(velocity), torch.zeros_like(velocity), 0.0
+    for index in range(planned.count):
+        query = GradientSum(
+            teacher.head,
+            CLIP * length,
+            f"{stage}/{run.seed}/{index}",
+            mapping=teacher.features.embed,  # type: ignore[arg-type]
+            engine="linear",
+        )
+        try:
+            answer = curator.ask(stage, index, query).to(run.device)
+        except AnswerLost:
+            continue
+        velocity = MOMENTUM * velocity + answer / (expected * CLIP * length)
+        iterate = iterate - step / length * velocity
+        average, weight = AVERAGE * average + (1 - AVERAGE) * iterate, AVERAGE * weight + 1 - AVERAGE
+        _set(parameters, iterate)
+        run.progress(index + 1, planned.count, "teaching")
+    if not weight:
+        raise InputError(
+            f"stage {stage!r}: every release was spent before a crash and no answer survived; "
+            "this budget is gone, start again in a new folder with what is left of the allowance"
+        )
+    _set(parameters, average / weight)
+    return teacher.requires_grad_(False).eval()
+
+
+def _step(curator: Curator, stage: str) -> float:
+    """Logit change of one step: the largest one, or less where the planned noise on it would be too much."""
+    planned = curator.plan.stage(stage)
+    doubled = 2 if curator.plan.adjacency is Adjacency.REPLACE_ONE else 1
+    noise = doubled * curator.plan.event(stage).noise_multiplier / (planned.sampling_rate * curator.spec.records)
+    return min(LARGEST_STEP, STEP_NOISE / noise) if noise else LARGEST_STEP
+
+
+def _set(parameters: list[Tensor], flat: Tensor) -> None:
+    """Write a flat vector into the parameters, in their order."""
+    with torch.no_grad():
+        for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+            parameter.copy_(part.view_as(parameter))
