@@ -96,7 +96,7 @@ def cell_row(result: CellResult) -> dict[str, Any]:
         "data": cell.data,
         "method": cell.method,
         "ipc": cell.ipc,
-        "init": cell.init,
+        "init": "" if cell.method == "full" else cell.init,
         "shadows": len(accuracy),
         "accuracy": float(accuracy.mean()),
         "accuracy_low": float(accuracy.mean() - spread),

@@ -28,6 +28,7 @@ from experiments.privacy_for_free.pools import Pool
 from experiments.privacy_for_free.profile import Profile
 
 SHARPNESS = 10.0  # learnt labels become targets of a student by softmax(10 · label): a one-hot label stays one
+PAUSE = 15.0  # seconds between lines of progress
 CHUNK = 32  # releases whose students are trained together
 
 
@@ -119,7 +120,7 @@ def run_cell(cell: Cell, profile: Profile, pool: Pool, say: Callable[[str], None
         public.member,
         public.seeds,
         batch=profile.shadows,
-        progress=lambda done, of, left: say(f"{cell.key}: {done} of {of} condensed, {left:.0f} s to go"),
+        progress=_seldom(cell.key, say),
     )
     condensed = time.monotonic()
     phi, accuracy = student_scores(releases, public.pool, pool.test, profile, full=cell.method == "full")
@@ -128,6 +129,19 @@ def run_cell(cell: Cell, profile: Profile, pool: Pool, say: Callable[[str], None
     return CellResult(
         cell, public.pool, public.families, public.member, started(cell, public), releases, phi, accuracy, seconds
     )
+
+
+def _seldom(name: str, say: Callable[[str], None]) -> Callable[[int, int, float], None]:
+    """Progress in words, at most every PAUSE seconds."""
+    last = time.monotonic()
+
+    def progress(done: int, of: int, left: float) -> None:
+        nonlocal last
+        if time.monotonic() - last > PAUSE:
+            last = time.monotonic()
+            say(f"{name}: {done} of {of} condensed, {left:.0f} s to go")
+
+    return progress
 
 
 def started(cell: Cell, public: Setup) -> np.ndarray:
