@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run.add_argument("rows", nargs="+", metavar="ROW")
     run.add_argument("--seeds", type=_seeds, help="e.g. 0,1,2; default: the row's own")
     run.add_argument("--protocol", help="instead of the row's own; the result is then kept apart")
+    run.add_argument("--models", help="e.g. convnet; default: all of the row")
     run.add_argument("--out", type=Path, default=Path("runs/leaderboard"), help="folder of the runs")
     run.add_argument("--data-root", type=Path)
     run.add_argument("--device", default="auto")
@@ -70,6 +71,7 @@ def _run(given: argparse.Namespace) -> int:
                 given.out,
                 seeds=given.seeds,
                 protocol=given.protocol,
+                models=tuple(given.models.split(",")) if given.models else None,
                 root=given.data_root,
                 device=given.device,
                 say=say,

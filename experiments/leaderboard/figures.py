@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,12 @@ def points(curve: Curve, rows: Mapping[str, Row], results: Mapping[str, Any]) ->
     return sorted(found, key=lambda point: (order[point["method"]], point["labels"], point[curve.over]))
 
 
+def drawable(data: list[dict[str, Any]]) -> bool:
+    """Whether some method has a line, not only a point."""
+    lines = Counter((point["method"], point["labels"]) for point in data if point["mean"] is not None)
+    return max(lines.values(), default=0) > 1
+
+
 def write(folder: Path = FIGURES) -> list[str]:
     """Write data and figure of every curve; says what was written."""
     rows, results = read_rows(), read_results()
@@ -103,7 +110,7 @@ def write(folder: Path = FIGURES) -> list[str]:
         data = points(curve, rows, results)
         (folder / f"{curve.name}.json").write_text(json.dumps(data, indent=1) + "\n")
         measured = [point for point in data if point["mean"] is not None]
-        if measured:
+        if drawable(measured):
             (folder / f"{curve.name}.svg").write_text(draw(curve, measured))
         said.append(f"{folder / curve.name}: {len(measured)} of {len(data)} points measured")
     return said
@@ -115,7 +122,7 @@ def section(rows: Mapping[str, Row], results: Mapping[str, Any]) -> str:
     for curve in CURVES:
         data = points(curve, rows, results)
         measured = sum(point["mean"] is not None for point in data)
-        picture = f"![{curve.title}](figures/{curve.name}.svg)\n\n" if measured else ""
+        picture = f"![{curve.title}](figures/{curve.name}.svg)\n\n" if drawable(data) else ""
         parts.append(
             f"{picture}{curve.title}, accuracy over {curve.axis}: {measured} of {len(data)} points measured, protocol "
             f"*{curve.protocol}* ([data](figures/{curve.name}.json))."
@@ -130,7 +137,7 @@ def draw(curve: Curve, data: list[dict[str, Any]]) -> str:
 
     settings: Any = {"svg.hashsalt": curve.name, "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 13}
     with matplotlib.rc_context(settings):
-        figure = Figure(figsize=(5.2, 4.2), layout="constrained")
+        figure = Figure(figsize=(5.2, 4.8), layout="constrained")
         axes = figure.subplots()
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color="#e5e7eb", lw=0.8)
@@ -144,7 +151,7 @@ def draw(curve: Curve, data: list[dict[str, Any]]) -> str:
         axes.set_xticks(curve.ticks, [f"{tick:g}" for tick in curve.ticks])
         axes.set_xlim(curve.ticks[0] / 1.15, curve.ticks[-1] * 1.15)
         axes.minorticks_off()
-        axes.legend(frameon=False, fontsize=12, handlelength=2.6, loc="lower right")
+        figure.legend(frameon=False, fontsize=12, handlelength=2.6, ncols=2, loc="outside lower center")
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None}, facecolor="white")
     text = buffer.getvalue()

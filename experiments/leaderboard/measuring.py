@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dpcond import __version__
 from dpcond.data import Data
 from dpcond.errors import InputError
 from dpcond.evaluate import Arrays, Examples, evaluate, evaluate_full, evaluate_table, get_protocol, random_real
 from dpcond.pipeline import plan, run
 from dpcond.release import Release, verify
-from experiments.leaderboard.meter import Meter
+from experiments.leaderboard.meter import Meter, code, spent, timed
 from experiments.leaderboard.row import Row
+from experiments.leaderboard.teacher import train_and_judge
 
 Say = Callable[[str], None]
 Found = dict[str, Any]
@@ -47,9 +45,7 @@ def measure(
         NotVerified: the release does not pass.
     """
     if row.method == "teacher":
-        from experiments.leaderboard.teacher import measure_teacher
-
-        return measure_teacher(row, seed, data, folder, found, keep, say, device)
+        return _measure_teacher(row, seed, data, folder, found, keep, say, device)
     if not row.condenses:
         return _measure_real(row, seed, data, found, keep, say, device)
     if not found and not (folder / "run" / "release").exists():
@@ -63,9 +59,7 @@ def measure(
         )
     release = _checked(row, seed, data, path, device)
     if not found:
-        spent = json.loads((folder / "condensing.json").read_text())
-        spent["killed"] |= spent.pop("open", False)
-        found |= {"seed": seed, **_promise(path, release), "condensing": spent, "hard": {}, "soft": {}}
+        found |= {"seed": seed, **_promise(path, release), "condensing": spent(folder), "hard": {}, "soft": {}}
         keep(found)
     labels = {"hard": release.y}
     if release.soft_labels is not None and data.spec.kind == "image":
@@ -108,26 +102,10 @@ def fingerprint(release: Path) -> str:
 
 
 def _condense(row: Row, seed: int, data: Data, folder: Path, say: Say, device: str) -> None:
-    """Condense in ``folder/run``, going on with what is there; the time of all sittings goes to condensing.json."""
-    log = folder / "condensing.json"
-    before = json.loads(log.read_text()) if log.exists() else {"seconds": 0.0, "peak_mib": 0, "killed": False}
-    killed = before["killed"] or before.get("open", False)  # the time of a sitting that was killed is lost
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(log, {**before, "open": True})
+    """Condense in ``folder/run``, going on with what is there."""
     say(f"seed {seed}: condensing")
-    try:
-        with Meter() as used:
-            run(data, row.config(seed, device), folder / "run", resume=True, progress=_every_minute(seed, say))
-    finally:
-        sitting = {
-            "seconds": round(before["seconds"] + used.seconds, 1),
-            "peak_mib": max(before["peak_mib"], round(used.peak_mib)),
-            "machine": used.machine,
-            "killed": killed,
-            "dpcond": __version__,
-            "commit": _commit(),
-        }
-        _write(log, sitting)
+    with timed(folder):
+        run(data, row.config(seed, device), folder / "run", resume=True, progress=every_minute(seed, say))
 
 
 def _checked(row: Row, seed: int, data: Data, path: Path, device: str) -> Release:
@@ -159,13 +137,32 @@ def _promise(path: Path, release: Release) -> Found:
     }
 
 
+def _measure_teacher(
+    row: Row,
+    seed: int,
+    data: Data,
+    folder: Path,
+    found: Found,
+    keep: Callable[[Found], None],
+    say: Say,
+    device: str,
+) -> None:
+    """A teacher with the whole budget, judged by its own predictions; the ε is certified from its ledger."""
+    if found:
+        return
+    say(f"seed {seed}: training the teacher")
+    promise, judged = train_and_judge(row, seed, data, folder, device, every_minute(seed, say))
+    found |= {"seed": seed, **promise, "condensing": spent(folder), "hard": {"teacher": judged}, "soft": {}}
+    keep(found)
+
+
 def _measure_real(
     row: Row, seed: int, data: Data, found: Found, keep: Callable[[Found], None], say: Say, device: str
 ) -> None:
     """Networks on real records: all of them, or ``ipc`` drawn by the seed. Not private, not a release."""
     if not found:
         found |= {"seed": seed, "verified": None, "private": False, "epsilon": None, "epsilon_by_accountant": {}}
-        found |= {"condensing": {"dpcond": __version__, "commit": _commit()}, "hard": {}, "soft": {}}
+        found |= {"condensing": code(), "hard": {}, "soft": {}}
     examples: Examples = data.records
     if row.method == "random-real":
         examples = random_real(data.records, data.spec.num_classes, row.ipc, seed)
@@ -176,7 +173,8 @@ def _measure_real(
             keep(found)
 
 
-def _every_minute(seed: int, say: Say) -> Callable[[int, int, str], None]:
+def every_minute(seed: int, say: Say) -> Callable[[int, int, str], None]:
+    """Progress, said once a minute."""
     last = time.monotonic()
 
     def progress(done: int, total: int, message: str) -> None:
@@ -186,22 +184,3 @@ def _every_minute(seed: int, say: Say) -> Callable[[int, int, str], None]:
             say(f"seed {seed}: {message} {done}/{total}")
 
     return progress
-
-
-def _commit() -> str | None:
-    """The code's commit, with a plus sign where dpcond/ differs from it; None outside a checkout."""
-    here = Path(__file__).resolve().parents[2]
-    try:
-        said = [
-            subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-            for words in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "--", "dpcond"))
-        ]
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return said[0] + ("+" if said[1] else "")
-
-
-def _write(path: Path, value: Found) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(value, indent=1) + "\n")
-    partial.replace(path)

@@ -11,7 +11,7 @@ from dpcond.data import Data
 from dpcond.errors import InputError
 from dpcond.evaluate.networks import summary
 from experiments.leaderboard.measuring import Found, Say, measure
-from experiments.leaderboard.row import Row, by_protocol
+from experiments.leaderboard.row import Row, judged_by
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -32,6 +32,7 @@ def run_row(
     *,
     seeds: tuple[int, ...] | None = None,
     protocol: str | None = None,
+    models: tuple[str, ...] | None = None,
     root: Path | None = None,
     device: str = "auto",
     results: Path = RESULTS,
@@ -43,12 +44,14 @@ def run_row(
         out: folder of the runs; each row has one there, shared by its protocols.
         seeds: which; default: all that the row asks for.
         protocol: instead of the row's own.
+        models: the networks to train now; default: all that the row asks for.
 
     Raises:
         InputError: the result there is of another setting, or the row cannot be run.
     """
     name, folder = result_name(row, protocol), out / row.name
-    asked = row if protocol is None else by_protocol(row, protocol)
+    asked = judged_by(row, protocol or row.protocol, row.models)
+    now = judged_by(asked, asked.protocol, models or asked.models)
     path = results / f"{name}.json"
     found = _seeds(path, asked)
     data = _load(asked, root)
@@ -58,7 +61,7 @@ def run_row(
             found[seed] = one
             _save(path, summarise(name, asked, found))
 
-        measure(asked, seed, data, folder / f"seed-{seed}", found.get(seed, {}), keep, say, device)
+        measure(now, seed, data, folder / f"seed-{seed}", found.get(seed, {}), keep, say, device)
     return summarise(name, asked, found)
 
 
@@ -103,7 +106,7 @@ def summarise(name: str, row: Row, found: dict[int, Found]) -> dict[str, Any]:
         "evaluate_seconds": _largest(one["hard"].get(first, {}).get("seconds") for one in runs),
         "peak_mib": _largest([*(one.get("peak_mib") for one in condensing), *(one.get("peak_mib") for one in judged)]),
         "machine": next((one["machine"] for one in [*condensing, *judged] if one.get("machine")), None),
-        "verified": all(one["verified"] for one in runs) if row.condenses else None,
+        "verified": all(one["verified"] for one in runs) if row.private or row.condenses else None,
         "releases": {str(one["seed"]): one["release"] for one in runs if "release" in one},
         "dpcond": dpcond.__version__,
         "tuned_on": row.tuned_on,

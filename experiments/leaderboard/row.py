@@ -144,9 +144,9 @@ def _check(row: Row, where: str) -> None:
         raise InputError(f"{where}: seeds = {list(row.seeds)}: expected different numbers of at least 0")
 
 
-def by_protocol(row: Row, protocol: str) -> Row:
-    """The row judged by another protocol; InputError where that means nothing."""
-    other = row.model_copy(update={"protocol": protocol})
+def judged_by(row: Row, protocol: str, models: tuple[str, ...]) -> Row:
+    """The row judged by another protocol or other models; InputError where that means nothing."""
+    other = row.model_copy(update={"protocol": protocol, "models": models})
     _check(other, f"row {row.name}")
     return other
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 from dpcond.evaluate.protocols import PROTOCOLS
 from experiments.leaderboard import cells
@@ -14,6 +16,7 @@ from experiments.leaderboard.row import NETWORKS, ROWS, Row, read_file
 Rows = Mapping[str, Row]
 Results = Mapping[str, Result]
 
+AUDITS = Path(__file__).parent / "audits"
 WHAT = {"real": "ConvNet on all real records", "random-real": "random real records", "teacher": "private teacher"}
 
 
@@ -149,6 +152,13 @@ def price(rows: Rows, results: Results) -> str:
         )
     head = ["row", "protocol", "ε exact", "ε PLD", "ε RDP", "ε PRV", "verified", "condensing", "evaluation", "memory"]
     return cells.table([*head, "machine"], body)
+
+
+def audited(folder: Path = AUDITS) -> str:
+    """What the mechanism audits of ``attacks`` found, one line per audited row."""
+    found = [(path.stem, json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))]
+    verdicts = [f"- `{name}`: {a['verdict']['sentence']} {a['gaussian_verdict']['sentence']}" for name, a in found]
+    return "\n".join(verdicts) or "Not run."
 
 
 def anchored() -> str:

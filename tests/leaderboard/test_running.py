@@ -118,3 +118,26 @@ def test_soft_labels_are_judged_apart(run, tmp_path, monkeypatch):
     result, _ = run(seeds=(0,))
     assert seen == [(20,), (20, 10)]
     assert (result["accuracy"]["mean"], result["accuracy_soft"]["mean"]) == (0.25, 0.5)
+
+
+def test_a_teacher_is_certified_from_its_ledger_and_judged_by_its_own_predictions(run, rows):
+    path = rows / "small.toml"
+    text = path.read_text().replace('"merf"', '"teacher"').replace('"quick"', '"direct"\nmodels = ["teacher"]')
+    path.write_text(text.replace("frequencies = 32, steps = 5", "steps = 3"))
+    result, _ = run(seeds=(0,))
+    assert result["verified"] is True
+    assert result["private"] is True
+    assert result["epsilon_stated"] <= 2.0
+    assert result["releases"] == {}
+    assert 0 < result["accuracy"]["mean"] < 1
+
+
+def test_real_records_are_stamped_not_private(run, rows):
+    path = rows / "small.toml"
+    text = (
+        path.read_text().replace('"merf"', '"random-real"\nprivacy = "none"').replace("frequencies = 32, steps = 5", "")
+    )
+    path.write_text(text)
+    result, _ = run(seeds=(0,))
+    assert (result["private"], result["verified"], result["epsilon"]) == (False, None, None)
+    assert result["epsilon_by_accountant"] == {}
