@@ -71,7 +71,7 @@ def run(frame: Frame) -> Part:
             f"percent {real['taken out, worst percent'] - 1:+.0%} (from members), {noise['taken out, worst percent'] - 1:+.1%} (from noise).",
         ],
         numbers={"noise_rank_low": noise["closer than strangers low"], "real_own_start": real["own start, pixels"]},
-        outcome="supports Carlini" if real["own start, pixels"] >= 0.5 else "supports Dong" if uniform else "neither",
+        outcome="supports Dong" if uniform else "supports Carlini",
     )
 
 

@@ -68,9 +68,9 @@ def condensed(frame: Frame) -> list[Rates]:
         "mean": "class means",
     }
     cells = {
-        "all members, perceptron": (Cell(focus, "full", 1), "full data"),
-        f"random subset, {few} per class": (Cell(focus, "subset", few), "random subset"),
-        f"random subset, {many} per class": (Cell(focus, "subset", many), "random subset"),
+        "all members, perceptron": (Cell(focus, "full", 0), "full data"),
+        f"random subset, {few} per class": (Cell(focus, "subset", few, "member"), "random subset"),
+        f"random subset, {many} per class": (Cell(focus, "subset", many, "member"), "random subset"),
     }
     for method in ("dm", "dc", "dsa", "kip"):
         for init, words in starts.items():

@@ -17,7 +17,7 @@ def run(frame: Frame) -> Part:
     focus, few = frame.profile.focus, frame.profile.few
     cells = {
         "as released: students see the initial images": Cell(focus, "kip", few, "member", steps=0),
-        "random subset (E3)": Cell(focus, "subset", few),
+        "random subset (E3)": Cell(focus, "subset", few, "member"),
         "repaired: students see the released images and labels": Cell(focus, "kip", few, "member", soft=True),
     }
     rates = {what: frame.rates(cell, "lira") for what, cell in cells.items()}

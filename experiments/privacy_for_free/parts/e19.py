@@ -20,7 +20,7 @@ def run(frame: Frame) -> Part:
         "DM, from noise": Cell(focus, "dm", few, "noise"),
         "DM, from other records": Cell(focus, "dm", few, "nonmember"),
         "DM, from members": Cell(focus, "dm", few, "member"),
-        "random subset": Cell(focus, "subset", few),
+        "random subset": Cell(focus, "subset", few, "member"),
     }
     rows = [row_of(frame, what, cell) for what, cell in cells.items()]
     linear, real = rows[0], rows[3]
