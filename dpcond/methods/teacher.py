@@ -8,13 +8,15 @@ public data at small ε (Tramèr & Boneh, ICLR 2021).
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dpcond.errors import AnswerLost, InputError
-from dpcond.methods.base import Run
+from dpcond.methods.base import Cost, Run, seconds
+from dpcond.methods.features import noise_records
 from dpcond.models import Scattering
 from dpcond.privacy.adjacency import Adjacency
 from dpcond.privacy.curator import Curator
@@ -26,10 +28,9 @@ STAGE = "teacher"
 STEPS = 110
 RATE = 0.1365  # 8192 of 60,000
 MOMENTUM = 0.9
-AVERAGE = 0.9  # of the iterates, free of charge
 CLIP = 0.1  # in units of the longest (φ, 1): the gradient of a record is scaled down while its error ‖p − e_y‖ is over this
-LARGEST_STEP = 50.0  # change of a logit in one step without momentum, if all records agreed
-STEP_NOISE = 0.025  # its standard deviation through the noise of one step; binds on few records or a small ε
+LARGEST_STEP = 100.0  # change of a logit in one step without momentum, if all records agreed
+STEP_NOISE = 0.03  # its standard deviation through the noise of one step; binds on few records or a small ε
 
 
 class Rows(nn.Module):
@@ -100,6 +101,13 @@ def teacher_stage(spec: DataSpec, share: float, *, steps: int = STEPS, rate: flo
     )
 
 
+def head_gradient(teacher: Teacher, name: str) -> GradientSum:
+    """The query of one step: clipped gradients of the head, its features computed once for all steps."""
+    bound = CLIP * math.sqrt(teacher.head.in_features + 1)
+    features: Any = teacher.features
+    return GradientSum(teacher.head, bound, name, mapping=features.embed, engine="linear")
+
+
 def train_teacher(curator: Curator, run: Run, stage: str = STAGE) -> Teacher:
     """DP-SGD with momentum on the head, one charged gradient a step; the features are computed once, inside the wall.
 
@@ -113,41 +121,47 @@ def train_teacher(curator: Curator, run: Run, stage: str = STAGE) -> Teacher:
     parameters = [teacher.head.weight, teacher.head.bias]
     length = math.sqrt(teacher.head.in_features + 1)
     expected = planned.sampling_rate * spec.records
-    step = _step(curator, stage)
+    longest = length * (CLIP if curator.plan.private else 1)  # of a record's gradient; unclipped, ‖p − e_y‖ is about 1
+    step = step_size(curator, stage)
     velocity = torch.zeros(planned.dimension, device=run.device)
-    iterate, average, weight = torch.zeros_like(velocity), torch.zeros_like(velocity), 0.0
+    iterate, answered = torch.zeros_like(velocity), False
     for index in range(planned.count):
-        query = GradientSum(
-            teacher.head,
-            CLIP * length,
-            f"{stage}/{run.seed}/{index}",
-            mapping=teacher.features.embed,  # type: ignore[arg-type]
-            engine="linear",
-        )
         try:
-            answer = curator.ask(stage, index, query).to(run.device)
+            answer = curator.ask(stage, index, head_gradient(teacher, f"{stage}/{run.seed}/{index}")).to(run.device)
         except AnswerLost:
             continue
-        velocity = MOMENTUM * velocity + answer / (expected * CLIP * length)
+        velocity = MOMENTUM * velocity + answer / (expected * longest)
         iterate = iterate - step / length * velocity
-        average, weight = AVERAGE * average + (1 - AVERAGE) * iterate, AVERAGE * weight + 1 - AVERAGE
         _set(parameters, iterate)
+        answered = True
         run.progress(index + 1, planned.count, "teaching")
-    if not weight:
+    if not answered:
         raise InputError(
             f"stage {stage!r}: every release was spent before a crash and no answer survived; "
             "this budget is gone, start again in a new folder with what is left of the allowance"
         )
-    _set(parameters, average / weight)
     return teacher.requires_grad_(False).eval()
 
 
-def _step(curator: Curator, stage: str) -> float:
+def step_size(curator: Curator, stage: str) -> float:
     """Logit change of one step: the largest one, or less where the planned noise on it would be too much."""
     planned = curator.plan.stage(stage)
     doubled = 2 if curator.plan.adjacency is Adjacency.REPLACE_ONE else 1
     noise = doubled * curator.plan.event(stage).noise_multiplier / (planned.sampling_rate * curator.spec.records)
     return min(LARGEST_STEP, STEP_NOISE / noise) if noise else LARGEST_STEP
+
+
+def rehearse_teacher(spec: DataSpec, stage: Stage, run: Run) -> Cost:
+    """Expected cost of the stage, measured on public noise: features of every declared record once, then the steps."""
+    teacher = Teacher(teacher_features(spec, run.device), spec.num_classes).to(run.device)
+    records, labels = noise_records(spec, 64, 0).to(run.device), torch.zeros(64, dtype=torch.long, device=run.device)
+    features: Any = teacher.features
+    rows, query = features.embed(records), head_gradient(teacher, "rehearsal")
+    mapping = seconds(lambda: features.embed(records)) / 64 * spec.records
+    step = seconds(lambda: query.sum(rows, labels)) / 64 * spec.records * stage.sampling_rate
+    return Cost(
+        mapping + step * stage.count, 0.0, 4 * (spec.records * features.embedding + stage.count * stage.dimension)
+    )
 
 
 def _set(parameters: list[Tensor], flat: Tensor) -> None:

@@ -105,9 +105,7 @@ class Curator:
             return self._stored(planned, index, query)
         if index != spent or index >= planned.count:
             raise BudgetError(f"stage {stage!r}: release {index} asked, {spent} of {planned.count} planned are spent")
-        for statistic in query.per_record():
-            check_isolation(statistic, self._probe(max(3, self._batch) if spent == 0 else 3))
-
+        self._check_isolation(query, thorough=spent == 0)
         event = self.plan.event(stage)
         std = event.noise_multiplier * query.sensitivity(self.plan.adjacency)
         total = self._clean_sum(query, planned, self._noise.grid(std))
@@ -138,13 +136,25 @@ class Curator:
         """The records, or what the public map of ``query`` makes of them; the map last used is kept for the next ask."""
         if query.mapping is None:
             return records
-        if self._mapped is None or self._mapped.mapping != query.mapping:
+        if self._mapped is None or not self._mapped.made_by(query.mapping):
             self._mapped = None  # free the last one first
             self._mapped = MappedRecords(records, query.mapping, self._device, self._batch)
         return self._mapped
 
+    def _check_isolation(self, query: Query, thorough: bool) -> None:
+        """Try on public noise whether the query keeps records apart: on a whole batch, or (cheaply) on three records."""
+        mapping = query.mapping
+        new = mapping is not None and (self._mapped is None or not self._mapped.made_by(mapping))
+        probe = self._probe(max(3, self._batch) if thorough or new else 3)
+        if mapping is not None:
+            check_isolation(lambda x: mapping(x).flatten(1), probe)
+            with torch.no_grad():
+                probe = mapping(probe)
+        for statistic in query.per_record():
+            check_isolation(statistic, probe)
+
     def _probe(self, size: int) -> Tensor:
-        """Public records of noise, to try whether a statistic keeps records apart."""
+        """Public records of noise."""
         return torch.rand(size, *self.spec.shape, generator=torch.Generator().manual_seed(0)).to(self._device)
 
     def _path(self, stage: str, index: int) -> Path:

@@ -30,6 +30,13 @@ def refuse_coupling(model: nn.Module) -> None:
             )
 
 
+def refuse_coupling_in(statistic: Callable[[Tensor], Tensor]) -> None:
+    """The same for the network that ``statistic`` is, or is a method of; a plain function is left to the probe."""
+    owner = getattr(statistic, "__self__", statistic)
+    if isinstance(owner, nn.Module):
+        refuse_coupling(owner)
+
+
 def check_isolation(statistic: Callable[[Tensor], Tensor], probe: Tensor) -> None:
     """Raise InputError unless each row of ``statistic(probe)`` is what the record alone would give, wherever it stands.
 

@@ -22,27 +22,39 @@ class MappedRecords:
 
     Args:
         records: the private records.
-        mapping: records [B, *shape] -> [B, ...], a fixed public function; the curator probes that it keeps records apart.
-        device: where it is computed, and its values kept.
+        mapping: records [B, *shape] -> [B, ...], a fixed public function; the curator has probed that it keeps records
+            apart.
+        device: where it is computed, and its values are kept.
         batch: records mapped at once.
     """
 
     def __init__(
         self, records: PrivateRecords, mapping: Callable[[Tensor], Tensor], device: torch.device, batch: int
     ) -> None:
-        self.mapping, self._records, self._device = mapping, records, device
+        self._mapping, self._records, self._device = mapping, records, device
         self._kept: tuple[Tensor, Tensor] | None = None
-        if len(records) and self._bytes() <= KEEP_BYTES:
-            parts = [self._read(slice(i, i + batch)) for i in range(0, len(records), batch)]
-            self._kept = torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
+        if len(records):
+            self._keep(batch)
 
-    def _bytes(self) -> int:
-        return len(self._records) * self._read(slice(0, 1))[0].nbytes
+    def _keep(self, batch: int) -> None:
+        count, (first, _) = len(self._records), self._map(slice(0, 1))
+        if count * first.nbytes > KEEP_BYTES:
+            return
+        values = torch.empty(count, *first.shape[1:], dtype=first.dtype, device=self._device)
+        labels = torch.empty(count, dtype=torch.int64, device=self._device)
+        for start in range(0, count, batch):
+            part = slice(start, start + batch)
+            values[part], labels[part] = self._map(part)
+        self._kept = values, labels
+
+    def made_by(self, mapping: Callable[[Tensor], Tensor]) -> bool:
+        """Whether these are the records as ``mapping`` makes them."""
+        return self._mapping == mapping
 
     @torch.no_grad()
-    def _read(self, indices: Any) -> tuple[Tensor, Tensor]:
+    def _map(self, indices: Any) -> tuple[Tensor, Tensor]:
         x, y = self._records.batch(indices)
-        return self.mapping(x.to(self._device)), y.to(self._device)
+        return self._mapping(x.to(self._device)), y.to(self._device)
 
     def __len__(self) -> int:
         return len(self._records)
@@ -53,6 +65,6 @@ class MappedRecords:
     def batch(self, indices: Any) -> tuple[Tensor, Tensor]:
         """Mapped records [B, ...] and labels [B] at an int64 array of indices."""
         if self._kept is None:
-            return self._read(indices)
-        x, y = self._kept
-        return x[indices], y[indices]
+            return self._map(indices)
+        values, labels = self._kept
+        return values[indices], labels[indices]

@@ -26,8 +26,8 @@ from torch.nn import functional as F
 from dpcond.errors import InputError
 from dpcond.privacy.adjacency import Adjacency
 from dpcond.privacy.clipping import clip_rows
-from dpcond.privacy.gradients import Loss, clipped_gradient_sum, trainable
-from dpcond.privacy.isolation import refuse_coupling
+from dpcond.privacy.gradients import LINEAR, Loss, clipped_gradient_sum, trainable
+from dpcond.privacy.isolation import refuse_coupling, refuse_coupling_in
 
 Statistic = Callable[[Tensor], Tensor]
 
@@ -37,8 +37,8 @@ class Query(ABC):
 
     name: str
     shape: tuple[int, ...]
-    #: A public per-record map that the curator applies first, once for all releases that share it; :meth:`sum` then gets
-    #: mapped records. What it returns may be long: only the clipped statistic of it leaves.
+    #: A public per-record map that the curator applies (and probes) first, once for all releases that share it;
+    #: :meth:`sum` and the statistics of :meth:`per_record` then see mapped records.
     mapping: Statistic | None = None
 
     @property
@@ -100,9 +100,7 @@ class Feature:
 
     def __post_init__(self) -> None:
         _positive(self.bound)
-        owner = getattr(self.statistic, "__self__", self.statistic)  # a bound method belongs to its network
-        if isinstance(owner, nn.Module):
-            refuse_coupling(owner)
+        refuse_coupling_in(self.statistic)
         if self.center is not None and self.center.shape != (self.width,):
             raise InputError(f"centre of shape {tuple(self.center.shape)}: expected ({self.width},)")
         if self.projection is not None and self.projection.shape[:1] != (self.width,):
@@ -191,9 +189,8 @@ class GradientSum(Query):
         ``mapping`` puts fixed public features before the network, computed once for all queries that share them.
         """
         refuse_coupling(model)
-        owner = getattr(mapping, "__self__", mapping)
-        if isinstance(owner, nn.Module):
-            refuse_coupling(owner)
+        if mapping is not None:
+            refuse_coupling_in(mapping)
         if mapping is not None and transform is not None:
             raise InputError("gradient query: give a mapping (computed once) or a transform (anew each time), not both")
         self.mapping = mapping
@@ -206,11 +203,11 @@ class GradientSum(Query):
         return self.bound
 
     def per_record(self) -> list[Statistic]:
-        """The network, and what is computed before it."""
-        model, transform, mapping = self.model, self.transform, self.mapping
-        if mapping is not None:
-            return [lambda x: mapping(x).flatten(1), lambda x: model(mapping(x))]
-        return [model] if transform is None else [model, lambda x: transform(x).flatten(1)]
+        """The network, and the augmentation before it."""
+        if self.engine == LINEAR:  # reads weights and rows alone, and so mixes no records
+            return []
+        transform = self.transform
+        return [self.model] if transform is None else [self.model, lambda x: transform(x).flatten(1)]
 
     def sum(self, x: Tensor, y: Tensor, *, clip: bool = True, grid: float | None = None) -> Tensor:
         """Clipped gradient sum of a batch, float64 [parameters]."""

@@ -23,7 +23,7 @@ from dpcond.privacy.curator import Curator
 from dpcond.privacy.ledger import Ledger
 from dpcond.privacy.noise import GaussianNoise, SeededEntropy
 from dpcond.privacy.plan import Plan, Stage, make_plan
-from dpcond.privacy.queries import ClassCounts, ClassSums, Feature
+from dpcond.privacy.queries import ClassCounts, ClassSums, Feature, GradientSum, Query
 from dpcond.spec import DataSpec
 
 ALARM = 1e-6
@@ -44,7 +44,7 @@ def constant(n: int, pixel: int = 255, label: int = 0) -> Records:
 
 
 def plan_of(
-    query: ClassSums = PIXELS,
+    query: Query = PIXELS,
     count: int = 1,
     rate: float = 1.0,
     adjacency: Adjacency = Adjacency.ADD_REMOVE,
@@ -55,9 +55,7 @@ def plan_of(
     return make_plan(stages, 1.0, 1e-5, adjacency, {"toy": True}, private=private)
 
 
-def answers(
-    folder: Path, records: Records, plan: Plan, query: ClassSums = PIXELS, seed: int | None = None
-) -> torch.Tensor:
+def answers(folder: Path, records: Records, plan: Plan, query: Query = PIXELS, seed: int | None = None) -> torch.Tensor:
     """All answers of the one stage of ``plan``, [count, *shape], by a real curator with a real ledger."""
     noise = None if seed is None else GaussianNoise(SeededEntropy(seed))
     public = replace(plan, public={**plan.public, "entropy": "seeded, NOT PRIVATE"}) if noise else plan
@@ -87,6 +85,26 @@ def one_record_is_bounded(folder: Path) -> None:
     giant = ClassSums(Feature(lambda x: 1e6 * x.flatten(1), 64, 1.0), 3, "giant")
     x, y = constant(1).batch(np.arange(1))
     assert giant.sum(x, y).norm() <= giant.sensitivity(Adjacency.ADD_REMOVE), "a record passes its clipping norm"
+
+
+def one_mapped_record_is_bounded(folder: Path) -> None:
+    """Neighbouring datasets and one noise: a record more, or one replaced, moves the answer by its sensitivity at most.
+
+    Of softmax regression on a public map of large values; the head is such that every record's gradient is clipped.
+    """
+    head = torch.nn.Linear(64, 3)
+    with torch.no_grad():
+        head.weight.copy_(torch.linspace(-1, 1, 192).view(3, 64))
+        head.bias.zero_()
+    query = GradientSum(head, 1.0, "head", mapping=lambda x: 30 * x.flatten(1), engine="linear")
+    many = toy(20)
+    more = Records(torch.cat([many.x, constant(1).x]), torch.cat([many.y, torch.tensor([0])]), SPEC)
+    other = Records(torch.cat([many.x, constant(1, pixel=0).x]), torch.cat([many.y, torch.tensor([1])]), SPEC)
+    for adjacency, one, two in ((Adjacency.ADD_REMOVE, many, more), (Adjacency.REPLACE_ONE, more, other)):
+        plan = plan_of(query, adjacency=adjacency)
+        change = (answers(folder, one, plan, query, 3) - answers(folder, two, plan, query, 3)).norm()
+        largest = query.sensitivity(adjacency) * (1 + 1e-5)
+        assert 0.9 * query.bound < change <= largest, "a mapped record passes its bound, or is not there"
 
 
 def noise_ignores_global_seeds(folder: Path) -> None:
@@ -181,6 +199,7 @@ CHECKS: dict[str, Callable[[Path], None]] = {
     for check in (
         noise_has_the_planned_scale,
         one_record_is_bounded,
+        one_mapped_record_is_bounded,
         noise_ignores_global_seeds,
         charged_before_answered,
         every_answer_is_charged,

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dpcond.methods import base, merf
-from dpcond.privacy import clipping, curator, queries
+from dpcond.privacy import clipping, curator, gradients, mapped, queries
 from dpcond.privacy.ledger import Ledger
 from dpcond.privacy.noise import GaussianNoise, SeededEntropy
 from dpcond.synthetic import SyntheticSet
@@ -23,6 +23,22 @@ def noise_halved(patch):
 
 def clip_skipped(patch):
     patch.setattr(clipping, "clip_scales", lambda norms, bound, exact=False: torch.ones_like(norms.double()))
+
+
+def linear_clip_skipped(patch):
+    patch.setattr(gradients, "clip_scales", lambda norms, bound: torch.ones_like(norms))
+
+
+def kept_features_whitened(patch):
+    """Mapped records centred on their own mean before they are kept: a statistic of the records that nobody charged."""
+    keep = mapped.MappedRecords._keep
+
+    def whitened(self, batch):
+        keep(self, batch)
+        values, labels = self._kept
+        self._kept = values - values.mean(0), labels
+
+    patch.setattr(mapped.MappedRecords, "_keep", whitened)
 
 
 def global_reseed_before_the_noise(patch):
@@ -107,6 +123,8 @@ def replace_one_counted_as_add(patch):
 FAULTS = {
     noise_halved: "noise_has_the_planned_scale",
     clip_skipped: "one_record_is_bounded",
+    linear_clip_skipped: "one_mapped_record_is_bounded",
+    kept_features_whitened: "one_mapped_record_is_bounded",
     global_reseed_before_the_noise: "noise_ignores_global_seeds",
     one_noise_for_two_releases: "releases_are_independent",
     answer_before_charge: "charged_before_answered",

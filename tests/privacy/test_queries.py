@@ -28,6 +28,21 @@ def small_net(seed=0):
     return build("convnet", SHAPE, CLASSES, seed, width=4, depth=2)
 
 
+class Head(nn.Linear):
+    """A linear layer on flattened records, as the slow engines need it."""
+
+    def forward(self, x):
+        return super().forward(x.flatten(1))
+
+
+def linear(kind=nn.Linear):
+    layer = kind(64, CLASSES)
+    with torch.no_grad():
+        for seed, parameter in enumerate(layer.parameters()):
+            parameter.copy_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed)))
+    return layer
+
+
 def feature(**kw):
     net = small_net()
     g = torch.Generator().manual_seed(1)
@@ -43,6 +58,7 @@ def queries():
         ClassCounts(CLASSES),
         Moments(feature(), CLASSES, "m"),
         GradientSum(small_net(), R, "g"),
+        GradientSum(linear(), R, "linear", engine="linear"),
     ]
 
 
@@ -112,6 +128,31 @@ def test_gradient_engines_agree_whatever_the_chunk(engine, chunk):
         grads = torch.autograd.grad(F.cross_entropy(net(x[i : i + 1]), y[i : i + 1]), list(net.parameters()))
         by_hand += slow_clip(torch.cat([g.flatten() for g in grads]), R)
     assert torch.allclose(slow, by_hand, atol=1e-6)
+
+
+@pytest.mark.parametrize("bound", [None, 0.05, 1.0, 50.0])
+@pytest.mark.parametrize("grid", [None, 2.0**-10])
+def test_the_closed_form_of_a_linear_layer_equals_the_slow_gradients(bound, grid):
+    """Records of all sizes: under the bound, over it, and with saturated probabilities."""
+    x, y = records(12)
+    x = x * torch.logspace(-2, 2, 12)[:, None, None, None]
+    slow = clipped_gradient_sum(linear(Head), F.cross_entropy, x, y, bound, engine="loop", grid=grid)
+    fast = clipped_gradient_sum(linear(), F.cross_entropy, x, y, bound, engine="linear", chunk=5, grid=grid)
+    assert torch.allclose(fast, slow, atol=1e-4 if grid is None else 2 * grid)
+
+
+def test_the_closed_form_is_refused_to_what_it_does_not_fit():
+    x, y = records(2)
+    frozen = linear()
+    frozen.bias.requires_grad_(False)
+    for model, loss in (
+        (linear(Head), F.cross_entropy),
+        (nn.Linear(64, CLASSES, bias=False), F.cross_entropy),
+        (frozen, F.cross_entropy),
+        (linear(), F.multi_margin_loss),
+    ):
+        with pytest.raises(InputError, match="engine 'linear'"):
+            clipped_gradient_sum(model, loss, x, y, R, engine="linear")
 
 
 @pytest.mark.parametrize("q", queries(), ids=lambda q: q.name)
