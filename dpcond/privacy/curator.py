@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,6 +30,11 @@ class PrivateRecords(Protocol):
     def batch(self, indices: Any) -> tuple[Tensor, Tensor]:
         """Records [B, *shape] (float32) and labels [B] (int64) at an int64 array of indices."""
         ...
+
+
+def exact_kernels() -> AbstractContextManager[None]:
+    """Full float32 and fixed kernels: a row must not depend on how many others are in its batch."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
 class Curator:
@@ -105,13 +111,16 @@ class Curator:
             return self._stored(planned, index, query)
         if index != spent or index >= planned.count:
             raise BudgetError(f"stage {stage!r}: release {index} asked, {spent} of {planned.count} planned are spent")
-        self._check_isolation(query, thorough=spent == 0)
+        with exact_kernels():
+            self._check_isolation(query, thorough=spent == 0)
         event = self.plan.event(stage)
         std = event.noise_multiplier * query.sensitivity(self.plan.adjacency)
         total = self._clean_sum(query, planned, self._noise.grid(std))
         if self._ledger is not None:  # law 3: on disk before the noise exists
             self._ledger.charge(stage, index, event, query.fingerprint())
         self._asked[stage] = index + 1
+        if index + 1 == planned.count:
+            self._mapped = None  # the stage is through: give its memory back
         answer = (total + self._noise.draw(query.shape, std) if std > 0 else total).float()
         if self._answers is not None and planned.keep:
             self._store(self._path(stage, index), answer, query)
@@ -124,8 +133,7 @@ class Curator:
         if self._records is None:
             return total
         chosen = poisson_sample(len(self._records), stage.sampling_rate, self._noise.entropy)
-        # Full float32 and fixed kernels: a row must not depend on how many others are in its batch.
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        with exact_kernels():
             records = self._seen_by(query, self._records)
             for start in range(0, len(chosen), self._batch):
                 x, y = records.batch(chosen[start : start + self._batch])

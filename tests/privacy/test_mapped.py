@@ -92,6 +92,16 @@ def test_the_records_are_mapped_once_for_all_releases(ask):
     assert counting.seen <= once + probes
 
 
+def test_they_are_given_back_with_the_last_release(tmp_path):
+    planned = plan(2)
+    with Ledger.create(tmp_path / "l", planned) as ledger:
+        curator, map_, held = Curator(SPEC, planned, toy(), ledger), Counting(), []
+        for index in range(2):
+            curator.ask("s", index, GradientSum(head(), 0.3, str(index), mapping=map_))
+            held.append(curator._mapped is not None)
+    assert held == [True, False]
+
+
 def test_another_map_takes_the_place_of_the_last(ask):
     """Answers never mix two maps."""
     first, second = (
