@@ -72,6 +72,7 @@ def _lines(axes: Any, figure: dict[str, Any]) -> None:
 
 
 def _points(axes: Any, figure: dict[str, Any]) -> None:
+    names: list[tuple[str, float, float, str]] = []
     for colour, series in zip(_cycle(), figure["series"], strict=False):
         x, y = series["x"], series["y"]
         if x == y:  # a reference: what equals what
@@ -80,9 +81,23 @@ def _points(axes: Any, figure: dict[str, Any]) -> None:
         if series["low"] is not None:
             axes.vlines(x, series["low"], series["high"], color=colour, lw=2.5, alpha=0.35)
         axes.plot(x, y, "o", color=colour, ms=5, label=series["name"])
-        for place, value, name in zip(x, y, series["labels"] or [], strict=False):
-            axes.annotate(name, (place, value), (4, 3), textcoords="offset points", fontsize=7, color=colour)
+        names += [
+            (name, place, value, colour) for name, place, value in zip(series["labels"] or [], x, y, strict=False)
+        ]
     _scaled(axes, figure)
+    _annotate(axes, names)
+
+
+def _annotate(axes: Any, names: list[tuple[str, float, float, str]]) -> None:
+    """Names beside their marks, less those that would lie on one that is there: the data beside the figure has them all."""
+    axes.figure.draw_without_rendering()  # so that places on the canvas are known
+    taken: list[tuple[float, float, float]] = []
+    for name, x, y, colour in names:
+        left, bottom = axes.transData.transform((x, y))
+        right = left + 4.5 * len(name)
+        if all(abs(bottom - other) > 9 or right < start or left > end for start, end, other in taken):
+            axes.annotate(name, (x, y), (4, 3), textcoords="offset points", fontsize=7, color=colour)
+            taken.append((left, right, bottom))
 
 
 def _bars(axes: Any, figure: dict[str, Any]) -> None:

@@ -19,9 +19,16 @@ from attacks import Records
 from attacks.release_set import ReleaseSet
 from attacks.shadows.engine import run_shadows
 from attacks.students.noisy_linear import NoisyLinear
-from dpcond.auditing import CondensationProcedure
-from dpcond.config import checked, load_config
+from dpcond.auditing import Tally
+from dpcond.config import Config, checked, load_config
+from dpcond.data import Records as Private
+from dpcond.decoding import denormalize
+from dpcond.methods import registry
+from dpcond.methods.base import Run
+from dpcond.pipeline import plan
 from dpcond.privacy.certificate import certify
+from dpcond.privacy.curator import Curator
+from dpcond.privacy.noise import GaussianNoise
 from dpcond.privacy.plan import Stage, make_plan
 from dpcond.spec import DataSpec
 from experiments.privacy_for_free.cell import Cell
@@ -39,7 +46,7 @@ class PlaneSizes(Strict):
     epsilons: tuple[float, ...] = (0.5, 1.0, 4.0, 10.0)
     method: str = "merf"
     ipc: int = Field(10, ge=1)
-    options: dict[str, Any] = Field(default_factory=lambda: {"frequencies": 500, "steps": 100, "lr": 0.1})
+    options: dict[str, Any] = Field(default_factory=lambda: {"frequencies": 500, "steps": 60, "lr": 0.15})
     steps: int = Field(40, ge=1)
     rates: tuple[float, ...] = (2.0, 2.0, 8.0, 8.0)  # of gradient descent, one per epsilon: noise wants small ones
 
@@ -64,14 +71,14 @@ def pool_spec(frame: Frame, records: int) -> DataSpec:
 
 
 def private_releases(frame: Frame, epsilon: float, fault: Fault = "none") -> CellResult:
-    """K releases of dpcond at this ε, one per half of the focus pool: every one through the wall with fresh noise.
+    """K sets by dpcond at this ε, one per half of the focus pool: every one through the wall with fresh noise.
 
     `fault` plants a fault in the wall: the releases then break the claim.
     """
     sizes, (cell, public) = plane_sizes(frame), public_side(frame)
     half = len(public.pool) // 2
     given = {"method": sizes.method, "ipc": sizes.ipc, "options": sizes.options, "privacy.epsilon": epsilon}
-    procedure = CondensationProcedure(pool_spec(frame, half), load_config(given=given | {"privacy.delta": DELTA}), half)
+    procedure = WallRun(pool_spec(frame, half), load_config(given=given | {"privacy.delta": DELTA}))
     name = f"private-{sizes.method}-eps{epsilon:g}-{fault}-{_digest(frame, given)}"
     path, begun = frame.out / "cells" / f"{name}.npz", time.monotonic()
     if path.exists():
@@ -96,6 +103,29 @@ def private_releases(frame: Frame, epsilon: float, fault: Fault = "none") -> Cel
     result = _result(cell, public, releases, phi, accuracy, seconds)
     save_cell(result, path)
     return result
+
+
+class WallRun:
+    """A dpcond method as a procedure of attacks: planned and certified once, then one fresh curator and fresh noise per run.
+
+    The public seed (of frequencies, networks and starting noise) is the same in every run: an attacker reads it off the release.
+    """
+
+    def __init__(self, spec: DataSpec, config: Config) -> None:
+        self.spec, self.config, self.plan = spec, config, plan(spec, config)
+
+    def __call__(self, x: np.ndarray, y: np.ndarray, seed: int) -> ReleaseSet:
+        """The release of one run; `seed` is not used, since the wall's noise repeats with no seed."""
+        pixels = torch.from_numpy(np.ascontiguousarray(x)).mul(255).round().to(torch.uint8)
+        curator = Curator(
+            self.spec, self.plan, Private(pixels, torch.from_numpy(y), self.spec), Tally(), noise=GaussianNoise()
+        )  # type: ignore[arg-type]
+        method = registry.get(self.config.method, self.spec)
+        options = method.options(**self.plan.public["options"])
+        synthetic = method.condense(curator, options, Run(self.config.ipc, self.config.seed))
+        with torch.no_grad():
+            images, labels = synthetic.clamp_().decode()
+        return ReleaseSet(denormalize(images.detach().numpy(), self.spec), labels.numpy())
 
 
 @dataclass(frozen=True, eq=False)

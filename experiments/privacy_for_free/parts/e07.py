@@ -67,8 +67,9 @@ def run(frame: Frame) -> Part:
             + ("nothing shows." if uniform else "a little shows, though no picture looks like anybody."),
             f"From members, {real['own start, pixels']:.0%} of the synthetic images are closest, of all candidates, to the very image they started from "
             f"({real['own start, features']:.0%} by features).",
-            f"Taking a member out moves the release away from it: by the typical record's measure {real['taken out, median'] - 1:+.1%}, by that of the most affected "
-            f"percent {real['taken out, worst percent'] - 1:+.0%} (from members), {noise['taken out, worst percent'] - 1:+.1%} (from noise).",
+            f"Take a member out, and the closest synthetic image lies farther from it: by {real['taken out, median'] - 1:+.1%} for the median record and "
+            f"{real['taken out, worst percent'] - 1:+.0%} for the most affected percent if the set started from members, by {noise['taken out, median'] - 1:+.1%} and "
+            f"{noise['taken out, worst percent'] - 1:+.1%} if from noise.",
         ],
         numbers={"noise_rank_low": noise["closer than strangers low"], "real_own_start": real["own start, pixels"]},
         outcome="supports Dong" if uniform else "supports Carlini",
