@@ -1,7 +1,8 @@
 """Wavelet scattering (Bruna & Mallat 2013): fixed public features of an image, nothing of which was learned.
 
 The filters, padding and order of channels are those of Kymatio (Andreux et al. 2020), the features of Tramèr & Boneh
-(ICLR 2021). Computed by direct strided convolutions instead of Fourier transforms, which is faster on small images.
+(ICLR 2021). Computed by direct strided convolutions over blocks of pixels, which on small images is faster than by
+Fourier transforms, and as fast backwards as forwards.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 
 from dpcond.errors import InputError
 
-REACH = 3.0  # a wavelet is cut off at so many standard deviations of its longer axis
+REACH = 2.8  # a wavelet is cut off at so many standard deviations of its longer axis
 
 
 def _gabor(grid: Tensor, sigma: float, angle: float, frequency: float, slant: float) -> Tensor:
@@ -39,10 +40,35 @@ def morlet(scale: int, angle: float, angles: int, radius: int) -> Tensor:
 
 
 def wavelets(scale: int, angles: int) -> Tensor:
-    """All wavelets of an octave as real kernels, [2·angles, 1, n, n] float32: real parts, then imaginary parts."""
+    """All wavelets of an octave as real kernels, [2·angles, n, n] float64: real parts, then imaginary parts."""
     radius = math.ceil(REACH * 0.8 * 2**scale * max(1.0, angles / 4))
     bank = torch.stack([morlet(scale, (angles // 2 - 1 - t) * math.pi / angles, angles, radius) for t in range(angles)])
-    return torch.cat([bank.real, bank.imag]).unsqueeze(1).float()
+    return torch.cat([bank.real, bank.imag])
+
+
+def in_blocks(kernels: Tensor, block: int, stride: int) -> tuple[Tensor, tuple[int, int]]:
+    """Kernels for images laid out in blocks: a block of pixels is one place with block² channels.
+
+    A convolution with many channels is fast in both directions, one with a single channel is slow backwards.
+
+    Args:
+        kernels: [m, n, n] for single pixels, n odd.
+        block: side of a block; ``stride`` divides it, so that a block of the output is block / stride wide.
+
+    Returns:
+        Weights [m · (block / stride)², block², s, s], and the blocks needed before and behind the first of the image.
+    """
+    radius = kernels.shape[-1] // 2
+    before, behind = -(-radius // block), (radius + block - stride) // block
+    # offset of an input pixel (of block d, at place a) from an output pixel (at place stride·p of block 0)
+    d, a, p = torch.arange(-before, behind + 1), torch.arange(block), stride * torch.arange(block // stride)
+    index = (block * d[None, None, :] + a[None, :, None] - p[:, None, None]) + radius  # [p, a, d]
+    inside = (index >= 0) & (index <= 2 * radius)
+    index = index.clamp(0, 2 * radius)
+    rows, columns = index[:, None, :, None, :, None], index[None, :, None, :, None, :]
+    kept = inside[:, None, :, None, :, None] & inside[None, :, None, :, None, :]
+    weights = torch.where(kept, kernels[:, rows, columns], 0.0)  # [m, p, p', a, a', d, d']
+    return weights.flatten(3, 4).flatten(0, 2).float().contiguous(), (before, behind)
 
 
 def _lowpass(size: int, sigma: float, stride: int) -> Tensor:
@@ -91,38 +117,54 @@ class Scattering(nn.Module):
         padded = [(n + stride) // stride * stride + stride for n in size]
         (top, bottom), (left, right) = [((p - n) // 2, (p - n + 1) // 2) for n, p in zip(size, padded, strict=True)]
         self._margin = (left, right, top, bottom)
-        for scale in range(octaves):
-            self.register_buffer(f"wavelets{scale}", wavelets(scale, angles), persistent=False)
+        self._around: dict[str, tuple[int, int]] = {}
+        for coarse in range(octaves):  # images, and what wavelets left at stride 2^coarse, in blocks of 2^(J - coarse)
+            for scale in range(0 if coarse == 0 else 1, octaves - coarse):
+                self._add_wavelets(octaves - coarse, scale, min(padded) // stride)
         for scale in range(octaves + 1):
             low = [_lowpass(n >> scale, 0.4 * 2 ** (octaves - scale), stride >> scale) for n in padded]
-            self.register_buffer(f"lowpass{scale}", torch.kron(*low).T.float().contiguous(), persistent=False)
+            block = stride >> scale
+            places = torch.kron(*low).view(-1, padded[0] // stride, block, padded[1] // stride, block)
+            matrix = places.permute(2, 4, 1, 3, 0).flatten(0, 3).float().contiguous()
+            self.register_buffer(f"lowpass{scale}", matrix, persistent=False)
 
-    def _modulus(self, maps: Tensor, scale: int) -> Tensor:
-        """|maps ⋆ ψ| of every map on its own at all angles, one sample in 2^scale: [n, 1, h, w] -> [n, angles, h', w']."""
-        bank = self.get_buffer(f"wavelets{scale}")
-        radius = bank.shape[-1] // 2
-        around = F.pad(maps, (radius,) * 4, mode="circular")
-        parts = F.conv2d(around, bank, stride=2**scale).square()
-        power = parts[:, : self.angles] + parts[:, self.angles :]
+    def _add_wavelets(self, block: int, scale: int, blocks: int) -> None:
+        weights, around = in_blocks(wavelets(scale, self.angles), 2**block, 2**scale)
+        if max(around) > blocks:
+            raise InputError(
+                f"scattering with L = {self.angles}: its wavelets are longer than the image; use fewer angles"
+            )
+        self.register_buffer(f"wavelets{block}_{scale}", weights, persistent=False)
+        self._around[f"wavelets{block}_{scale}"] = around
+
+    def _modulus(self, maps: Tensor, block: int, scale: int) -> Tensor:
+        """|maps ⋆ ψ| of every map on its own at all angles, one sample in 2^scale.
+
+        In blocks: [n, 4^block, h, w] -> [n, angles, 4^(block - scale), h, w].
+        """
+        name = f"wavelets{block}_{scale}"
+        wrapped = F.pad(maps, self._around[name] * 2, mode="circular")
+        parts = F.conv2d(wrapped, self.get_buffer(name)).view(len(maps), 2, self.angles, -1, *maps.shape[2:])
+        power = parts.square().sum(1)
         return power.clamp_min(1e-12).sqrt()  # the floor gives √ a gradient (none) where a map is flat
 
     def _average(self, maps: Tensor, scale: int) -> Tensor:
-        """maps ⋆ φ, subsampled to the output and without its margin: [B, m, h, w] at stride 2^scale -> [B, m, h'·w']."""
+        """maps ⋆ φ, subsampled to the output and without its margin: [n, m, blocks at stride 2^scale] -> [n, m, h'·w']."""
         return maps.flatten(2) @ self.get_buffer(f"lowpass{scale}")
 
     def forward(self, x: Tensor) -> Tensor:
         """Scattering maps [B, maps, height / 2^J, width / 2^J] of images x [B, channels, height, width]."""
-        images = F.pad(x, self._margin, mode="reflect").flatten(0, 1).unsqueeze(1)
-        orders: tuple[list[Tensor], ...] = [self._average(images, 0)], [], []
-        for first in range(self.octaves):
-            once = self._modulus(images, first)
+        octaves = self.octaves
+        images = F.pixel_unshuffle(F.pad(x, self._margin, mode="reflect").flatten(0, 1).unsqueeze(1), 2**octaves)
+        orders: tuple[list[Tensor], ...] = [self._average(images.unsqueeze(1), 0)], [], []
+        for first in range(octaves):
+            once = self._modulus(images, octaves, first)
             orders[1].append(self._average(once, first))
             twice = []
-            for second in range(first + 1, self.octaves):
+            for second in range(first + 1, octaves):
                 # at stride 2^first the wavelet of octave `second` is the one of octave `second - first`
-                maps = self._modulus(once.flatten(0, 1).unsqueeze(1), second - first)
-                averaged = self._average(maps, second)
-                twice.append(averaged.view(len(images), self.angles, self.angles, -1))
+                maps = self._modulus(once.flatten(0, 1), octaves - first, second - first)
+                twice.append(self._average(maps, second).view(len(images), self.angles, self.angles, -1))
             if twice:
                 orders[2].append(torch.cat(twice, 2).flatten(1, 2))
         out = torch.cat([part for order in orders for part in order], 1).view(len(x), *self.shape)

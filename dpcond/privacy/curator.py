@@ -152,8 +152,9 @@ class Curator:
     def _check_isolation(self, query: Query, thorough: bool) -> None:
         """Try on public noise whether the query keeps records apart: on a whole batch, or (cheaply) on three records."""
         mapping = query.mapping
-        new = mapping is not None and (self._mapped is None or not self._mapped.made_by(mapping))
-        probe = self._probe(max(3, self._batch) if thorough or new else 3)
+        if mapping is not None and self._records is not None:  # a map about to be applied to all records
+            thorough = thorough or self._mapped is None or not self._mapped.made_by(mapping)
+        probe = self._probe(max(3, self._batch) if thorough else 3)
         if mapping is not None:
             check_isolation(lambda x: mapping(x).flatten(1), probe)
             with torch.no_grad():

@@ -8,7 +8,7 @@ import torch
 
 from dpcond.errors import InputError
 from dpcond.models import Scattering
-from dpcond.models.scattering import morlet
+from dpcond.models.scattering import in_blocks, morlet
 
 
 def images(*shape, seed=0):
@@ -64,7 +64,7 @@ def slow_scattering(image, octaves=2, angles=8):
 
 @pytest.mark.parametrize(("size", "octaves", "angles"), [(28, 2, 8), (30, 2, 4), (8, 1, 8), (32, 3, 4)])
 def test_direct_convolutions_equal_the_definition(size, octaves, angles):
-    """To 0.4 % of each order's norm: what cutting wavelets off at 3 standard deviations costs."""
+    """To 0.4 % of each order's norm: what cutting wavelets off at 2.8 standard deviations costs."""
     x = images(1, 1, size, size)
     fast = Scattering(1, (size, size), octaves, angles)(x)[0].double()
     slow = torch.tensor(slow_scattering(x[0, 0].double().numpy(), octaves, angles))
@@ -90,6 +90,18 @@ def test_shapes_are_those_of_the_literature(channels, size, octaves, shape):
     assert model(x).shape == (2, *shape) == (2, *model.shape)
     assert model.embed(x).shape == (2, model.embedding)
     assert not list(model.parameters())
+
+
+@pytest.mark.parametrize(("block", "stride", "n"), [(4, 1, 3), (4, 2, 9), (4, 4, 11), (2, 1, 5), (8, 2, 7)])
+def test_a_convolution_in_blocks_is_the_convolution(block, stride, n):
+    kernels = torch.randn(3, n, n, generator=torch.Generator().manual_seed(0)).double()
+    x = images(2, 1, 4 * block, 8 * block)
+    around = torch.nn.functional.pad(x, (n // 2,) * 4, mode="circular")
+    slow = torch.nn.functional.conv2d(around, kernels[:, None].float(), stride=stride)
+    weights, margins = in_blocks(kernels, block, stride)
+    blocks = torch.nn.functional.pad(torch.nn.functional.pixel_unshuffle(x, block), margins * 2, mode="circular")
+    fast = torch.nn.functional.pixel_shuffle(torch.nn.functional.conv2d(blocks, weights), block // stride)
+    torch.testing.assert_close(fast, slow, atol=1e-4, rtol=1e-4)
 
 
 def test_channels_are_scattered_apart():
