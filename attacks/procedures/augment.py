@@ -20,7 +20,7 @@ def siamese(images: Tensor, seed: int) -> Tensor:
     if kind == "flip":
         return images.flip(-1) if u < 0 else images
     if kind == "cutout":
-        return images * _hole(images.shape[-2], images.shape[-1], u, v)
+        return images * _hole(images.shape[-2], images.shape[-1], u, v).to(images.device)
     if kind == "crop":
         return _affine(images, 1.0, 0.0, 2 * SHIFT * u, 2 * SHIFT * v)
     if kind == "scale":
@@ -38,6 +38,6 @@ def _hole(height: int, width: int, u: float, v: float) -> Tensor:
 def _affine(images: Tensor, scale: float, angle: float, right: float, down: float) -> Tensor:
     """Zoom, turn and shift by one map; outside is zero."""
     cos, sin = math.cos(angle) / scale, math.sin(angle) / scale
-    theta = torch.tensor([[cos, -sin, right], [sin, cos, down]])
+    theta = torch.tensor([[cos, -sin, right], [sin, cos, down]], device=images.device)
     grid = F.affine_grid(theta[None], [1, *images.shape[1:]], align_corners=False)
     return F.grid_sample(images, grid.expand(len(images), -1, -1, -1), align_corners=False)

@@ -41,6 +41,8 @@ class ConvNetDM:
     bounds: tuple[float, float] = (0.0, 1.0)
     network_seed: int = 0
     public: Records | None = field(default=None, repr=False)
+    device: str = "cpu"
+    chunk: int = CHUNK
 
     def __post_init__(self) -> None:
         check_start("convnet_dm", self.init, self.public)
@@ -59,24 +61,24 @@ class ConvNetDM:
         progress: Callable[[int, int], None] | None = None,
     ) -> list[ReleaseSet]:
         """Releases of the K subsets in the rows of membership [K, n], as if each had been condensed alone."""
-        images, classes = as_images(pool_x), np.unique(pool_y)
-        weights = [class_weights(membership, pool_y, label) for label in classes]
-        of_class = [torch.from_numpy(np.flatnonzero(pool_y == label)) for label in classes]
+        images, classes = as_images(pool_x).to(self.device), np.unique(pool_y)
+        weights = [class_weights(membership, pool_y, label).to(self.device) for label in classes]
+        of_class = [torch.from_numpy(np.flatnonzero(pool_y == label)).to(self.device) for label in classes]
         start = all_starts(
             self.init, pool_x, pool_y, membership, seeds, classes, self.ipc, self.bounds, self.public
         )  # [K, classes, ipc, ...]
-        synthetic = torch.from_numpy(start).flatten(0, 2).reshape(-1, *images.shape[1:])
+        synthetic = torch.from_numpy(start).to(self.device).flatten(0, 2).reshape(-1, *images.shape[1:])
         velocity = torch.zeros_like(synthetic)
         for step in range(self.steps):
             network = self._network(images.shape[1], step)
-            real = embed(network, images)
+            real = embed(network, images, self.chunk)
             target = torch.stack([w @ real[rows] for w, rows in zip(weights, of_class, strict=True)], dim=1)
             velocity.mul_(self.momentum).add_(self._gradient(network, synthetic, target))
             synthetic.sub_(velocity, alpha=self.learning_rate).clamp_(*self.bounds)
             if progress is not None:
                 progress(step + 1, self.steps)
         labels = np.repeat(classes, self.ipc)
-        released = synthetic.reshape(len(seeds), len(labels), *pool_x.shape[1:]).numpy()
+        released = synthetic.reshape(len(seeds), len(labels), *pool_x.shape[1:]).cpu().numpy()
         return [ReleaseSet(x.copy(), labels) for x in released]
 
     def _network(self, channels: int, step: int) -> list[Tensor]:
@@ -84,7 +86,7 @@ class ConvNetDM:
         generator = torch.Generator().manual_seed(self.network_seed * 1_000_003 + step)
         sizes = [channels] + [self.width] * self.depth
         return [
-            torch.randn(out, into, 3, 3, generator=generator) * (2.0 / (9 * into)) ** 0.5
+            (torch.randn(out, into, 3, 3, generator=generator) * (2.0 / (9 * into)) ** 0.5).to(self.device)
             for into, out in itertools.pairwise(sizes)
         ]
 
@@ -92,7 +94,7 @@ class ConvNetDM:
         """Gradient of Σ_{k,c} ‖mean ψ(S_kc) − target_kc‖² in the synthetic images, one group of classes at a time."""
         gradient = torch.empty_like(synthetic)
         groups = target.flatten(0, 1)  # [K·classes, f], in the order of the synthetic images
-        size = max(1, CHUNK // self.ipc)
+        size = max(1, self.chunk // self.ipc)
         for first in range(0, len(groups), size):
             wanted = groups[first : first + size]
             rows = slice(first * self.ipc, (first + len(wanted)) * self.ipc)
@@ -112,9 +114,9 @@ def forward(network: list[Tensor], images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def embed(network: list[Tensor], images: Tensor) -> Tensor:
+def embed(network: list[Tensor], images: Tensor, chunk: int = CHUNK) -> Tensor:
     """Embeddings of many images, chunk by chunk."""
-    return torch.cat([forward(network, part) for part in images.split(CHUNK)])
+    return torch.cat([forward(network, part) for part in images.split(chunk)])
 
 
 def class_weights(membership: np.ndarray, y: np.ndarray, label: int) -> Tensor:

@@ -42,6 +42,9 @@ class GradientMatching:
     bounds: tuple[float, float] = (0.0, 1.0)
     network_seed: int = 0
     public: Records | None = field(default=None, repr=False)
+    device: str = "cpu"
+    groups: int = GROUPS
+    examples: int = EXAMPLES
 
     def __post_init__(self) -> None:
         check_start("gradient_matching", self.init, self.public)
@@ -62,15 +65,17 @@ class GradientMatching:
         progress: Callable[[int, int], None] | None = None,
     ) -> list[ReleaseSet]:
         """Releases of the K subsets in the rows of membership [K, n], as if each had been condensed alone."""
-        images, (classes, places) = as_images(pool_x), np.unique(pool_y, return_inverse=True)
-        weights = [class_weights(membership, pool_y, label) for label in classes]
-        of_class = [torch.from_numpy(np.flatnonzero(pool_y == label)) for label in classes]
+        images, (classes, places) = as_images(pool_x).to(self.device), np.unique(pool_y, return_inverse=True)
+        weights = [class_weights(membership, pool_y, label).to(self.device) for label in classes]
+        of_class = [torch.from_numpy(np.flatnonzero(pool_y == label)).to(self.device) for label in classes]
         start = all_starts(
             self.init, pool_x, pool_y, membership, seeds, classes, self.ipc, self.bounds, self.public
         )  # [K, classes, ipc, ...]
-        synthetic = torch.from_numpy(start).reshape(-1, self.ipc, *images.shape[1:])  # [K·classes, ipc, C, H, W]
-        labels = torch.from_numpy(places)
-        own = torch.arange(len(classes)).repeat(len(seeds))
+        synthetic = (
+            torch.from_numpy(start).to(self.device).reshape(-1, self.ipc, *images.shape[1:])
+        )  # [K·classes, ipc, C, H, W]
+        labels = torch.from_numpy(places).to(self.device)
+        own = torch.arange(len(classes), device=self.device).repeat(len(seeds))
         velocity = torch.zeros_like(synthetic)
         for step in range(self.steps):
             network, theta = self._network(tuple(images.shape[1:]), len(classes), step)
@@ -79,17 +84,17 @@ class GradientMatching:
                 torch.stack(means, dim=1).flatten(0, 1)
                 for means in zip(
                     *(
-                        _mean_gradients(network, theta, view(images[rows]), labels[rows], w)
+                        _mean_gradients(network, theta, view(images[rows]), labels[rows], w, self.examples)
                         for rows, w in zip(of_class, weights, strict=True)
                     ),
                     strict=True,
                 )
             ]  # per tensor of θ: [K·classes, ...]
-            velocity.mul_(self.momentum).add_(_pull(network, theta, synthetic, own, target, view))
+            velocity.mul_(self.momentum).add_(_pull(network, theta, synthetic, own, target, view, self.groups))
             synthetic.sub_(velocity, alpha=self.learning_rate).clamp_(*self.bounds)
             if progress is not None:
                 progress(step + 1, self.steps)
-        released = synthetic.reshape(len(seeds), -1, *pool_x.shape[1:]).numpy()
+        released = synthetic.reshape(len(seeds), -1, *pool_x.shape[1:]).cpu().numpy()
         return [ReleaseSet(x.copy(), np.repeat(classes, self.ipc)) for x in released]
 
     def _view(self, step: int) -> Callable[[Tensor], Tensor]:
@@ -103,6 +108,7 @@ class GradientMatching:
             torch.manual_seed(self.network_seed * 1_000_003 + step)
             kind = Perceptron if self.network == "mlp" else SmallConvNet
             network = kind(shape, classes, self.width)
+        network = network.to(self.device)
         return network, {name: w.detach() for name, w in network.named_parameters()}
 
 
@@ -110,11 +116,13 @@ def _loss(network: torch.nn.Module, theta: Weights, x: Tensor, y: Tensor) -> Ten
     return F.cross_entropy(functional_call(network, theta, (x,)), y)
 
 
-def _mean_gradients(network: torch.nn.Module, theta: Weights, x: Tensor, y: Tensor, weights: Tensor) -> list[Tensor]:
+def _mean_gradients(
+    network: torch.nn.Module, theta: Weights, x: Tensor, y: Tensor, weights: Tensor, examples: int = EXAMPLES
+) -> list[Tensor]:
     """Gradients of the loss averaged with weights [K, n] over records of one class; per tensor of θ: [K, ...]."""
     each = vmap(grad(lambda t, a, b: _loss(network, t, a[None], b[None])), in_dims=(None, 0, 0))
     totals: list[Tensor] = []
-    parts = zip(x.split(EXAMPLES), y.split(EXAMPLES), weights.split(EXAMPLES, dim=1), strict=True)
+    parts = zip(x.split(examples), y.split(examples), weights.split(examples, dim=1), strict=True)
     for a, b, w in parts:
         sums = [(w @ g.flatten(1)).reshape(len(w), *g.shape[1:]) for g in each(theta, a, b).values()]
         totals = [t + s for t, s in zip(totals, sums, strict=True)] if totals else sums
@@ -128,18 +136,19 @@ def _pull(
     labels: Tensor,
     target: list[Tensor],
     view: Callable[[Tensor], Tensor],
+    groups: int = GROUPS,
 ) -> Tensor:
     """Gradient of Σ_groups D(∇θ loss of the group, target) in the synthetic images [G, ipc, C, H, W]."""
     per_group = vmap(
         grad(lambda t, a, b: _loss(network, t, a, b)), in_dims=(None, 0, 0)
     )  # each group's images share one class
     found = torch.empty_like(synthetic)
-    for rows in torch.arange(len(synthetic)).split(GROUPS):
+    for rows in torch.arange(len(synthetic), device=synthetic.device).split(groups):
         images = synthetic[rows].detach().requires_grad_(True)
         y = labels[rows][:, None].expand(-1, images.shape[1])
         seen = view(images.flatten(0, 1)).reshape(images.shape)
         made = per_group(theta, seen, y).values()
-        loss = sum((distance(g, t[rows]) for g, t in zip(made, target, strict=True)), torch.zeros(()))
+        loss = sum((distance(g, t[rows]) for g, t in zip(made, target, strict=True)), images.new_zeros(()))
         (found[rows],) = torch.autograd.grad(loss, images)
     return found
 
@@ -147,5 +156,5 @@ def _pull(
 def distance(a: Tensor, b: Tensor) -> Tensor:
     """Σ over output units of 1 − cosine (the published layer-wise distance); biases, which hold no direction per unit, are left out."""
     if a.ndim < 3:
-        return torch.zeros(())
+        return a.new_zeros(())
     return (1 - F.cosine_similarity(a.flatten(2), b.flatten(2), dim=-1, eps=1e-8)).sum()

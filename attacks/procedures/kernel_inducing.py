@@ -38,6 +38,7 @@ class KernelInducing:
     learning_rate: float = 0.02
     bounds: tuple[float, float] = (0.0, 1.0)
     public: Records | None = field(default=None, repr=False)
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         check_start("kernel_inducing", self.init, self.public)
@@ -62,9 +63,11 @@ class KernelInducing:
         start = all_starts(
             self.init, pool_x, pool_y, membership, seeds, classes, self.ipc, self.bounds, self.public
         )  # [K, classes, ipc, ...]
-        rows, goals = as_images(pool_x).flatten(1), _centred(torch.from_numpy(places), len(classes))
-        points = torch.from_numpy(start).reshape(len(seeds), len(classes) * self.ipc, -1).requires_grad_(True)
-        fixed = _centred(torch.arange(len(classes)).repeat_interleave(self.ipc), len(classes))
+        rows = as_images(pool_x).to(self.device).flatten(1)
+        goals = _centred(torch.from_numpy(places), len(classes)).to(self.device)
+        points = torch.from_numpy(start).to(self.device).reshape(len(seeds), len(classes) * self.ipc, -1)
+        points.requires_grad_(True)
+        fixed = _centred(torch.arange(len(classes)).repeat_interleave(self.ipc), len(classes)).to(self.device)
         members = [torch.from_numpy(np.flatnonzero(row)) for row in membership]
         draws = [np.random.default_rng([seed, 1]) for seed in seeds]
         optimiser = torch.optim.Adam([points], lr=self.learning_rate)
@@ -83,11 +86,11 @@ class KernelInducing:
                 points.clamp_(*self.bounds)
             if progress is not None:
                 progress(step + 1, self.steps)
-        released = points.detach()
+        released = points.detach().cpu()
         labels = np.repeat(classes, self.ipc)
         shape = (len(labels), *pool_x.shape[1:])
         return [
-            ReleaseSet(x.reshape(shape).numpy().copy(), labels, self._solved(x, rows[mine], goals[mine]))
+            ReleaseSet(x.reshape(shape).numpy().copy(), labels, self._solved(x, rows[mine].cpu(), goals[mine].cpu()))
             for x, mine in zip(released, members, strict=True)
         ]
 
@@ -95,7 +98,7 @@ class KernelInducing:
         """A = K_ts (K_ss + λI)⁻¹ [..., t, m]: predictions on the targets are A times the labels of the points."""
         inner = kernel(points, points, self.depth)
         mean = inner.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]
-        inner = inner + self.ridge * mean * torch.eye(inner.shape[-1])
+        inner = inner + self.ridge * mean * torch.eye(inner.shape[-1], device=inner.device)
         return torch.linalg.solve(inner, kernel(points, targets, self.depth)).mT
 
     def _solved(self, points: Tensor, targets: Tensor, goals: Tensor) -> np.ndarray | None:

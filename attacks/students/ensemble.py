@@ -27,12 +27,18 @@ class Ensemble:
     trained_on: tuple[str, ...]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Logits [E, N, classes] of the same records [N, ...] under every student."""
+        """Logits [E, N, classes] of the same records [N, ...] under every student, where its weights lie."""
+        x = x.to(next(iter(self.weights.values())).device)
         return vmap(lambda weights, z: functional_call(self.network, weights, (z,)), in_dims=(0, None))(self.weights, x)
 
 
 def train(
-    releases: Sequence[ReleaseSet], per_release: int, seed: int, steps: int = STEPS, network: str = "mlp"
+    releases: Sequence[ReleaseSet],
+    per_release: int,
+    seed: int,
+    steps: int = STEPS,
+    network: str = "mlp",
+    device: str = "cpu",
 ) -> Ensemble:
     """`per_release` students on each released set, E = releases × per_release, by full-batch Adam.
 
@@ -42,8 +48,8 @@ def train(
     shape = image_shape(releases[0].x.shape[1:])
     classes = max(max(int(r.y.max()) + 1, 0 if r.soft is None else r.soft.shape[1]) for r in releases)
     sets = [release for release in releases for _ in range(per_release)]
-    x, targets, share = _padded(sets, shape, classes)
-    skeleton, weights = _students(network, shape, classes, len(sets), seed)
+    x, targets, share = (part.to(device) for part in _padded(sets, shape, classes))
+    skeleton, weights = _students(network, shape, classes, len(sets), seed, device)
     optimiser = torch.optim.Adam(weights.values(), lr=RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     forward = vmap(lambda w, z: functional_call(skeleton, w, (z,)))
@@ -53,7 +59,7 @@ def train(
         (loss * share).sum().backward()  # students are independent: the gradient of a sum is each one's own
         optimiser.step()
         schedule.step()
-    trained = tuple(array_hash(x[e, : len(s)].reshape(s.x.shape).numpy()) for e, s in enumerate(sets))
+    trained = tuple(array_hash(x[e, : len(s)].reshape(s.x.shape).cpu().numpy()) for e, s in enumerate(sets))
     ensemble = Ensemble(skeleton, {name: w.detach() for name, w in weights.items()}, trained)
     assert_trained_on(ensemble, sets)
     return ensemble
@@ -83,7 +89,9 @@ def _log_odds(logits: Tensor, y: Tensor) -> np.ndarray:
 def _logits(ensemble: Ensemble, records: Records) -> list[tuple[Tensor, Tensor]]:
     x = torch.from_numpy(records.x).reshape(len(records), *image_shape(records.x.shape[1:]))
     y = torch.from_numpy(records.y)
-    return [(ensemble(part).double(), labels) for part, labels in zip(x.split(CHUNK), y.split(CHUNK), strict=True)]
+    return [
+        (ensemble(part).double().cpu(), labels) for part, labels in zip(x.split(CHUNK), y.split(CHUNK), strict=True)
+    ]
 
 
 def image_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -114,11 +122,13 @@ def _targets(release: ReleaseSet, classes: int) -> Tensor:
 
 
 def _students(
-    kind: str, shape: tuple[int, ...], classes: int, count: int, seed: int
+    kind: str, shape: tuple[int, ...], classes: int, count: int, seed: int, device: str
 ) -> tuple[nn.Module, dict[str, Tensor]]:
     """A stateless network and the stacked initial weights of `count` students, without touching the global generator."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         networks = [build(shape, classes, kind) for _ in range(count)]
     weights, _ = stack_module_state(networks)
-    return networks[0].to("meta"), {name: w.detach().clone().requires_grad_(True) for name, w in weights.items()}
+    return networks[0].to("meta"), {
+        name: w.detach().clone().to(device).requires_grad_(True) for name, w in weights.items()
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -12,7 +13,8 @@ import typer
 from attacks.errors import InputError as AuditError
 from dpcond.errors import InputError
 from experiments.privacy_for_free.frame import Frame
-from experiments.privacy_for_free.profile import load_profile
+from experiments.privacy_for_free.pools import read_pool
+from experiments.privacy_for_free.profile import Profile, load_profile
 from experiments.privacy_for_free.results import run_parts
 
 app = typer.Typer(add_completion=False)
@@ -28,12 +30,26 @@ def main(
     """Finished cells and parts in `out` are kept: an interrupted run goes on where it was."""
     try:
         chosen = load_profile(profile)
+        if chosen.without_data and not _found(chosen, data_root):
+            _say(f"no data found (--data-root or DPCOND_DATA): profile {chosen.without_data} instead of {chosen.name}")
+            chosen = load_profile(chosen.without_data)
         folder = out or Path("runs/privacy_for_free") / chosen.name
         page = run_parts(Frame(chosen, folder, data_root, _say), only or ())
     except (InputError, AuditError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
     typer.echo(str(page))
+
+
+def _found(profile: Profile, data_root: Path | None) -> bool:
+    """Whether the datasets are there; a folder that was named must hold them."""
+    if data_root is not None or "DPCOND_DATA" in os.environ:
+        return True
+    try:
+        read_pool(profile.focus, profile.data[profile.focus], data_root)
+    except InputError:
+        return False
+    return True
 
 
 def _say(line: str) -> None:

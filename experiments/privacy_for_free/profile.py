@@ -57,9 +57,11 @@ class Profile(Strict):
     """`focus` is the dataset of the parts that vary one thing; `few` and `many` its images per class; options by method, then by ipc."""
 
     name: str
+    without_data: str = ""  # the profile to run where the datasets are not found
     shadows: int = Field(ge=8)
     targets: int = Field(ge=50)
     seed: int = 0
+    device: str = "cpu"  # of condensers and students; the rest is arithmetic on scores
     focus: str
     few: int = 10
     many: int = 50

@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from attacks.errors import InputError
 from experiments.privacy_for_free.frame import Frame, write_json
 from experiments.privacy_for_free.profile import Profile
@@ -63,10 +65,20 @@ def collect(frame: Frame) -> Path:
         "profile": json.loads(frame.profile.model_dump_json()),
         "absent": ABSENT,
         "expected": expected(),
+        "cells": cell_seconds(frame.out / "cells"),
         "parts": parts,
     }
     write_json(frame.out / "results.json", results)
     return write_page(results, frame.out)
+
+
+def cell_seconds(folder: Path) -> dict[str, dict[str, float]]:
+    """What each cell cost when it was made, by name: seconds condensing and seconds training students."""
+    costs = {}
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path) as stored:
+            costs[path.stem] = {name: round(float(stored[f"seconds_{name}"]), 1) for name in ("condense", "students")}
+    return costs
 
 
 def expected() -> dict[str, Any]:

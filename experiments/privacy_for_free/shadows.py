@@ -91,11 +91,11 @@ def procedure(cell: Cell, profile: Profile, pool: Pool) -> Procedure:
         case "linear_dm":
             return LinearDM(cell.ipc, options["init"])
         case "dm":
-            return ConvNetDM(**options)
+            return ConvNetDM(device=profile.device, **options)
         case "dc" | "dsa":
-            return GradientMatching(augment=cell.method == "dsa", **options)
+            return GradientMatching(augment=cell.method == "dsa", device=profile.device, **options)
         case "kip":
-            return KernelInducing(solve_labels=cell.soft, **options)
+            return KernelInducing(solve_labels=cell.soft, device=profile.device, **options)
     raise InputError(f"method {cell.method!r} is not known")
 
 
@@ -166,10 +166,10 @@ def student_scores(
     odds, accuracy = [], []
     for first in range(0, len(releases), CHUNK):
         part = [_for_students(release) for release in releases[first : first + CHUNK]]
-        ensemble = train(part, given.each, profile.seed * 1_000_003 + first, steps, given.network)
+        ensemble = train(part, given.each, profile.seed * 1_000_003 + first, steps, given.network, profile.device)
         odds.append(log_odds(ensemble, pool).reshape(len(part), given.each, -1).mean(axis=1))
         with torch.no_grad():
-            right = (ensemble(torch.from_numpy(test.x)).argmax(-1) == torch.from_numpy(test.y)).float().mean(-1)
+            right = (ensemble(torch.from_numpy(test.x)).argmax(-1).cpu() == torch.from_numpy(test.y)).float().mean(-1)
         accuracy.append(right.numpy().reshape(len(part), given.each).mean(axis=1))
     return np.concatenate(odds), np.concatenate(accuracy).astype(np.float64)
 
