@@ -47,7 +47,9 @@ class Sizes(Strict):
     dpsgd: tuple[tuple[float, float], ...] = ((0.5, 8.0), (1.0, 8.0), (4.0, 16.0), (10.0, 16.0))  # ε and learning rate
     dpsgd_steps: int = Field(60, ge=1)
     full_epochs: int = Field(3, ge=1)
-    methods: dict[str, Condenser]
+    methods: dict[str, Condenser] = Field(
+        default_factory=lambda: {"dm": Condenser(epsilons=(0, 0.5, 1, 4, 10)), "merf": Condenser(epsilons=(1, 10))}
+    )
 
 
 def run(frame: Frame) -> Part:

@@ -39,7 +39,8 @@ class Sizes(Strict):
 def run(frame: Frame) -> Part:
     sizes: Sizes = checked(Sizes, frame.profile.part("E11"), "parts.E11")
     exact = [enumerated(n, m) for n, m in ENUMERATED]
-    measured = [subset_advantage(frame, m) for m in sizes.subsets]
+    pool = frame.pool(frame.profile.focus).candidates
+    measured = [subset_advantage(frame, m) for m in sizes.subsets if 4 * m <= len(pool)]
     rows, slope = theorem(frame, sizes)
     wrong = float(max(abs(row["error"]) for row in exact))
     inside = all(row["low"] <= row["m/n"] <= row["high"] for row in measured)

@@ -79,7 +79,7 @@ def alone(frame: Frame, result: CellResult, targets: np.ndarray) -> dict[str, np
     for name in SCORES:
         scores = np.stack([get(name).run(both_x, both_y, release, background) for release in result.releases])
         found[name] = rank(scores[:, : len(targets)], scores[:, len(targets) :])
-    sets = [Subset(len(result.releases[0]))(known.x, known.y, seed) for seed in range(REFERENCES)]
+    sets = [Subset(min(len(result.releases[0]), half))(known.x, known.y, seed) for seed in range(REFERENCES)]
     outside = log_odds(train(sets, 1, frame.profile.seed + 20, frame.profile.students.steps), candidates)
     found["student against held-out students"] = np.stack(
         [lira_offline(phi[None], outside, phi[None], phi[None]) for phi in result.phi[:, targets]]
