@@ -117,9 +117,8 @@ class WallRun:
     def __call__(self, x: np.ndarray, y: np.ndarray, seed: int) -> ReleaseSet:
         """The release of one run; `seed` is not used, since the wall's noise repeats with no seed."""
         pixels = torch.from_numpy(np.ascontiguousarray(x)).mul(255).round().to(torch.uint8)
-        curator = Curator(
-            self.spec, self.plan, Private(pixels, torch.from_numpy(y), self.spec), Tally(), noise=GaussianNoise()
-        )  # type: ignore[arg-type]
+        members = Private(pixels, torch.from_numpy(y), self.spec)
+        curator = Curator(self.spec, self.plan, members, Tally(), noise=GaussianNoise())  # type: ignore[arg-type]
         method = registry.get(self.config.method, self.spec)
         options = method.options(**self.plan.public["options"])
         synthetic = method.condense(curator, options, Run(self.config.ipc, self.config.seed))

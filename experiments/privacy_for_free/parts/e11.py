@@ -71,7 +71,7 @@ def run(frame: Frame) -> Part:
     )
 
 
-def enumerated(n: int, m: int) -> dict[str, int | Fraction]:
+def enumerated(n: int, m: int) -> Row:
     """sup over events of P − Q for subsets of neighbours, by listing every subset. Replace one, and remove one."""
     records = frozenset(range(n))
     p = {frozenset(s): Fraction(1, comb(n, m)) for s in combinations(sorted(records), m)}
@@ -146,7 +146,7 @@ def published(name: str, n: int) -> Row:
     return {"setting": name, "n": n} | {f"{ipc} per class": 10 * ipc / n for ipc in (1, 10, 50)}
 
 
-def rates(rows: list[Row], exact: list[dict[str, int | Fraction]]) -> Figure:
+def rates(rows: list[Row], exact: list[Row]) -> Figure:
     x = [row["m/n"] for row in rows]
     line = sorted({float(row["m/n"]) for row in exact} | {min(x), max(x)})
     return Figure(

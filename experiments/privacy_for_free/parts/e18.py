@@ -38,7 +38,7 @@ def run(frame: Frame) -> Part:
     broken = private_releases(frame, sizes.fault_epsilon, "noise_off")
     releases.append(procedure(frame, "releases, noise off", sizes.fault_epsilon, broken))
     for init in ("member", "noise"):
-        result = frame.cell(Cell(frame.profile.focus, "dm", frame.profile.few, init))  # type: ignore[arg-type]
+        result = frame.cell(Cell(frame.profile.focus, "dm", frame.profile.few, init))
         releases.append(
             procedure(frame, f"DM, not private, from {'members' if init == 'member' else 'noise'}", None, result)
         )

@@ -106,12 +106,16 @@ def figure(rows: list[Row]) -> Figure:
     names = [row["what"] for row in rows]
     shares = [[row[f"DCR share{end}"] for row in rows] for end in ("", " low", " high")]
     areas = [[row[f"mean attack AUC{end}"] for row in rows] for end in ("", " low", " high")]
+
+    def bars(name: str, columns: list[list[float]]) -> Series:
+        return Series(name, places, columns[0], columns[1], columns[2], names)
+
     return Figure(
         "share",
         "What the check says (one half: private) beside the AUC of the mean attack (one half: nothing found).",
         "bars",
         "",
         "share, or AUC",
-        [Series("DCR share", places, *shares, names), Series("mean attack, AUC", places, *areas, names)],
+        [bars("DCR share", shares), bars("mean attack, AUC", areas)],
         line=(0.5, "one half"),
     )

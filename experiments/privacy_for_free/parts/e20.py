@@ -100,7 +100,7 @@ def figure(rows: list[Row]) -> Figure:
     for release in dict.fromkeys(row["release"] for row in rows):
         mine = {row["attack"]: row for row in rows if row["release"] == release}
         columns = [[mine[name][f"tpr_1pct{end}"] for name in names] for end in ("", "_low", "_high")]
-        series.append(Series(release, [float(i) for i in range(len(names))], *columns, names))
+        series.append(Series(release, [float(i) for i in range(len(names))], columns[0], columns[1], columns[2], names))
     return Figure(
         "tpr",
         "TPR at FPR 1%. The two attacks at the right have shadow runs of the procedure; the others the release and held-out records.",
