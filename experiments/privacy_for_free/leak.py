@@ -21,6 +21,7 @@ RATES = {"1pct": "0.01", "01pct": "0.001"}
 SAYS = {
     "loss": "loss threshold (Yeom et al. 2018) on students",
     "lira": "LiRA online (Carlini et al. 2022) on students",
+    "lira_offline:student": "one-sided LiRA (offline) on students: steadier where 64 runs cannot tell each record's two means apart",
     "lira_offline:dcr": "one-sided LiRA on the distance to the closest released record",
     "lira_online:mean": "LiRA on the whitened class mean",
     "lira_online:soft_labels": "LiRA on the fit by regression on the released labels",
