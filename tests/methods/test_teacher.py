@@ -11,6 +11,7 @@ from dpcond.methods.base import Run
 from dpcond.methods.teacher import (
     LARGEST_STEP,
     STAGE,
+    STEP_NOISE,
     Teacher,
     rehearse_teacher,
     step_size,
@@ -138,7 +139,7 @@ def test_noise_shortens_the_step_and_both_adjacencies_count_it_alike():
     for adjacency, doubled in (("add_remove", 1), ("replace_one", 2)):
         plan = plan_of(TABLE, 5.0, adjacency)
         on_a_logit = doubled * 5.0 / (plan.stages[0].sampling_rate * TABLE.records)
-        assert step_size(Curator(TABLE, plan), STAGE) * on_a_logit == pytest.approx(0.03)
+        assert step_size(Curator(TABLE, plan), STAGE) * on_a_logit == pytest.approx(STEP_NOISE)
 
 
 def test_a_share_of_the_budget_is_a_share():
