@@ -94,9 +94,9 @@ def _annotate(axes: Any, names: list[tuple[str, float, float, str]]) -> None:
     taken: list[tuple[float, float, float]] = []
     for name, x, y, colour in names:
         left, bottom = axes.transData.transform((x, y))
-        right = left + 4.5 * len(name)
+        right = left + 4.5 * min(len(name), 22)
         if all(abs(bottom - other) > 9 or right < start or left > end for start, end, other in taken):
-            axes.annotate(name, (x, y), (4, 3), textcoords="offset points", fontsize=7, color=colour)
+            axes.annotate(_cut(name, 22), (x, y), (4, 3), textcoords="offset points", fontsize=7, color=colour)
             taken.append((left, right, bottom))
 
 
@@ -131,6 +131,20 @@ def _scaled(axes: Any, figure: dict[str, Any]) -> None:
         axes.set_yscale("log")
     axes.margins(x=0.12)
     _named(axes, figure)
+    for axis, logarithmic in ((axes.xaxis, figure["log_x"]), (axes.yaxis, figure["log_y"])):
+        if logarithmic:
+            _sparse(axis)
+
+
+def _sparse(axis: Any) -> None:
+    """Few, plain numbers on a logarithmic axis."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axis.get_view_interval()
+    within_a_decade = high / low < 30
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if within_a_decade else (1,), numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _named(axes: Any, figure: dict[str, Any]) -> None:
@@ -141,8 +155,8 @@ def _cycle() -> list[str]:
     return list(COLOURS) * 4
 
 
-def _cut(name: str) -> str:
-    return name if len(name) <= LABEL else name[: LABEL - 1] + "…"
+def _cut(name: str, letters: int = LABEL) -> str:
+    return name if len(name) <= letters else name[: letters - 1] + "…"
 
 
 def _canvas(height: float) -> tuple[Any, Any]:

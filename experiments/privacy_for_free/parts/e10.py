@@ -173,8 +173,8 @@ def _mean_row(case: str, d: float, n: int, aucs: np.ndarray, inside: np.ndarray,
         "high": float(aucs.mean() + half),
         "theory": float(norm.cdf(mu / 2**0.5)),
         "TPR at FPR 0.1%": tpr.value,
-        "TPR low": tpr.low,
-        "TPR high": tpr.high,
+        "TPR at FPR 0.1% low": tpr.low,
+        "TPR at FPR 0.1% high": tpr.high,
         "theory of the TPR": float(norm.cdf(mu + norm.ppf(FPR))),
     }
 
@@ -183,7 +183,7 @@ def agreement(rows: list[Row]) -> Figure:
     """Measured against predicted AUC."""
     x = [row["theory"] for row in rows]
     span = [min(x) - 0.02, max(x) + 0.02]
-    names = [f"{row['case']}, d {row['d']:.0f}, n {row['n']}" for row in rows]
+    names = [f"{row['case'].split()[0]}, d {row['d']:.0f}, n {row['n']}" for row in rows]
     low, high = [row["low"] for row in rows], [row["high"] for row in rows]
     marks = Series("measured", x, [row["AUC"] for row in rows], low, high, names)
     return Figure(
