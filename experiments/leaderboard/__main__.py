@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="measure rows")
     run.add_argument("rows", nargs="+", metavar="ROW")
-    run.add_argument("--seeds", type=_seeds, help="e.g. 0,1,2; default: the row's own")
+    run.add_argument("--seeds", help="e.g. 0,1,2; default: the row's own")
     run.add_argument("--protocol", help="instead of the row's own; the result is then kept apart")
     run.add_argument("--models", help="e.g. convnet; default: all of the row")
     run.add_argument("--out", type=Path, default=Path("runs/leaderboard"), help="folder of the runs")
@@ -49,17 +49,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _seeds(text: str) -> tuple[int, ...]:
-    seeds = tuple(int(part) for part in text.split(","))
-    if min(seeds) < 0:
-        raise ValueError
-    return seeds
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise InputError(f"--seeds {text!r}: expected numbers of at least 0, e.g. 0,1,2")
+    return tuple(int(part) for part in parts)
 
 
 def _run(given: argparse.Namespace) -> int:
+    """Every row that can be run is run; those that cannot are named."""
     from experiments.leaderboard.measuring import NotVerified
     from experiments.leaderboard.results import run_row
     from experiments.leaderboard.row import chosen
 
+    seeds = _seeds(given.seeds) if given.seeds else None
+    models = tuple(given.models.split(",")) if given.models else None
+    status = 0
     for row in chosen(given.rows):
 
         def say(line: str, name: str = row.name) -> None:
@@ -69,21 +73,26 @@ def _run(given: argparse.Namespace) -> int:
             result = run_row(
                 row,
                 given.out,
-                seeds=given.seeds,
+                seeds=seeds,
                 protocol=given.protocol,
-                models=tuple(given.models.split(",")) if given.models else None,
+                models=models,
                 root=given.data_root,
                 device=given.device,
                 say=say,
             )
-        except NotVerified as error:
-            print(f"leaderboard: NOT VERIFIED {error}", file=sys.stderr)
-            return 1
+        except (InputError, AnswerLost, NotVerified) as error:
+            status = max(status, 1 if isinstance(error, NotVerified) else 2)
+            print(
+                f"leaderboard: {'NOT VERIFIED ' if isinstance(error, NotVerified) else ''}{error}",
+                file=sys.stderr,
+                flush=True,
+            )
+            continue
         for kind in ("hard", "soft"):
             for model, found in result["architectures"][kind].items():
                 values = ", ".join(f"{100 * value:.2f}" for value in found["values"])
                 say(f"{model}, {kind} labels, protocol {result['protocol']}: {100 * found['mean']:.2f} % ({values})")
-    return 0
+    return status
 
 
 def _table(given: argparse.Namespace) -> int:

@@ -123,9 +123,10 @@ def section(rows: Mapping[str, Row], results: Mapping[str, Any]) -> str:
         data = points(curve, rows, results)
         measured = sum(point["mean"] is not None for point in data)
         picture = f"![{curve.title}](figures/{curve.name}.svg)\n\n" if drawable(data) else ""
+        teacher = ", the teacher by its own predictions" if "teacher" in curve.methods else ""
         parts.append(
             f"{picture}{curve.title}, accuracy over {curve.axis}: {measured} of {len(data)} points measured, protocol "
-            f"*{curve.protocol}* ([data](figures/{curve.name}.json))."
+            f"*{curve.protocol}*{teacher} ([data](figures/{curve.name}.json))."
         )
     return "\n\n".join(parts) + tables.missing(rows, results, "curve")
 

@@ -58,7 +58,7 @@ def run_row(
     for seed in seeds or asked.seeds:
 
         def keep(one: Found, seed: int = seed) -> None:
-            found[seed] = one
+            found.update(_seeds(path, asked) | {seed: one})  # other seeds may have been measured elsewhere meanwhile
             _save(path, summarise(name, asked, found))
 
         measure(now, seed, data, folder / f"seed-{seed}", found.get(seed, {}), keep, say, device)

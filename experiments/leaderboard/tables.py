@@ -128,7 +128,8 @@ def ablations(rows: Rows, results: Results, bases: tuple[str, ...]) -> str:
         setting = [row.removes or "nothing", what, cells.budget(row), str(row.ipc), _protocol(row, result)]
         body.append([*setting, *cells.labels(row, result), row.note or "–"])
     head = ["taken out", "method", "ε", "ipc", "protocol", "hard labels %", "soft labels %", "how"]
-    return cells.table(head, body) + missing(rows, results, "ablation", also=bases)
+    remark = "\n\nLabels are taken out in the column of hard labels, beside soft ones of the same images."
+    return cells.table(head, body) + remark + missing(rows, results, "ablation", also=bases)
 
 
 def price(rows: Rows, results: Results) -> str:

@@ -70,6 +70,8 @@ def test_bad_rows_are_one_line(rows, old, new, said):
     [
         (["run", "fashion-e1-i1"], "did you mean 'fashion-e1-i10'?"),
         (["run", "digits-e2-dm", "--protocol", "quik"], "did you mean 'quick'?"),
+        (["run", "digits-e2-dm", "--seeds", "0;1"], "expected numbers"),
+        (["run", "digits-e2-dm", "--models", "convnet,lent"], "did you mean 'lenet'?"),
         (["run", "nowhere.toml"], "No such file"),
     ],
 )
