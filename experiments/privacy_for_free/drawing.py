@@ -20,7 +20,8 @@ def draw(figure: dict[str, Any], salt: str) -> str:
         return ""
     painter = {"roc": _roc, "lines": _lines, "points": _points, "bars": _bars}[figure["kind"]]
     rows = len({place for series in figure["series"] for place in series["x"]}) * len(figure["series"])
-    height = 1.1 + 0.2 * max(rows, 4) + 0.08 * rows if figure["kind"] == "bars" else 3.6
+    height = 0.9 + 0.2 * max(rows, 4) if figure["kind"] == "bars" else 3.0
+    height += 0.15 * len(figure["series"])  # of the legend
     canvas, axes = _canvas(height)
     painter(axes, figure)
     if figure["line"] is not None:
@@ -64,7 +65,7 @@ def _lines(axes: Any, figure: dict[str, Any]) -> None:
     for colour, series in zip(_cycle(), figure["series"], strict=False):
         order = np.argsort(series["x"], kind="stable")
         x, y = np.asarray(series["x"])[order], np.asarray(series["y"])[order]
-        axes.plot(x, y, "o-", color=colour, lw=1.4, ms=4, label=series["name"])
+        axes.plot(x, y, "o-" if len(x) < 25 else "-", color=colour, lw=1.4, ms=4, label=series["name"])
         if series["low"] is not None:
             low, high = (np.asarray(series[end])[order] for end in ("low", "high"))
             axes.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
@@ -118,6 +119,7 @@ def _bars(axes: Any, figure: dict[str, Any]) -> None:
             axes.hlines(at, series["low"], series["high"], color=INK, lw=1.4)
         names |= dict(zip(series["x"], series["labels"] or [f"{x:g}" for x in series["x"]], strict=False))
     axes.set_yticks(list(names), [_cut(name) for name in names.values()])
+    axes.margins(y=0.01)
     axes.invert_yaxis()
     axes.set(xlabel=figure["y_label"], ylabel=figure["x_label"])
     if figure["log_y"]:
