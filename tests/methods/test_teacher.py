@@ -1,13 +1,17 @@
 """The private teacher: plans in public, runs without data, learns, resumes, and spends what was planned."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 import dpcond
+from dpcond import pipeline
+from dpcond.config import Config
 from dpcond.errors import InputError
-from dpcond.methods.base import Run
+from dpcond.methods import registry
+from dpcond.methods.base import Method, Options, Run, class_sizes, with_counts
 from dpcond.methods.teacher import (
     LARGEST_STEP,
     STAGE,
@@ -23,7 +27,9 @@ from dpcond.privacy.curator import Curator
 from dpcond.privacy.ledger import Ledger
 from dpcond.privacy.noise import GaussianNoise, SeededEntropy
 from dpcond.privacy.plan import Plan, Stage
+from dpcond.release import verify
 from dpcond.spec import DataSpec
+from dpcond.synthetic import SyntheticSet
 
 CPU = torch.device("cpu")
 IMAGES = DataSpec("toy", "image", (1, 28, 28), ("a", "b", "c"), 300)
@@ -155,3 +161,35 @@ def test_a_rehearsal_states_a_cost():
     assert cost.asking > 0
     assert cost.kept > 0
     assert math.isfinite(cost.asking)
+
+
+def test_a_release_with_a_taught_stage_verifies_and_resumes(digits, tmp_path, monkeypatch):
+    """As any method would use it: beside a histogram, its soft labels released, interrupted and resumed."""
+
+    def condense(curator, options, run):
+        class_sizes(curator)
+        synthetic = SyntheticSet.start(curator.spec, run.ipc, "noise", run.seed)
+        synthetic.label_softly(train_teacher(curator, run).soft_labels(synthetic.decode()[0]))
+        return synthetic
+
+    def interrupted(curator, options, run):
+        def stop(done, total, message):
+            if done == 4:
+                raise KeyboardInterrupt
+
+        return condense(curator, options, replace(run, progress=stop))
+
+    def stages(spec, ipc, options):
+        return with_counts(spec, teacher_stage(spec, 1.0, steps=8))
+
+    taught = Method("taught", "", "", Options, stages, interrupted, registry.get("dm").rehearse)
+    config = Config.model_validate({"method": "taught", "ipc": 1, "engine": {"device": "cpu"}})
+    monkeypatch.setitem(registry.METHODS, "taught", taught)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run(digits, config, tmp_path / "run")
+    monkeypatch.setitem(registry.METHODS, "taught", replace(taught, condense=condense))
+    release = pipeline.run(digits, config, tmp_path / "run", resume=True)
+    assert release.soft_labels.shape == (10, 10)
+    assert len(list((tmp_path / "run" / "answers").glob("teacher-*"))) == 8
+    report = verify(tmp_path / "run" / "release")
+    assert all(check.ok for check in report.checks), report
