@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments.privacy_for_free.drawing import draw, pictures
 from experiments.privacy_for_free.tables import Table, table
-from experiments.privacy_for_free.verdicts import checked, owner_advice, owner_table, shown_check, tally
+from experiments.privacy_for_free.verdicts import checked, owner_advice, owner_table, parts_of, shown_check, tally
 
 LARGEST = 5_000_000  # bytes
 WIDE = 6  # a table with more rows is folded away
@@ -35,7 +35,7 @@ def render(results: dict[str, Any], views: dict[str, dict[str, Any]]) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    owner = owner_table(results["parts"])
+    owner = owner_table(parts_of(results))
     profile = results["profile"]
     return environment.get_template("page.html.j2").render(
         views=views,
@@ -44,14 +44,14 @@ def render(results: dict[str, Any], views: dict[str, dict[str, Any]]) -> str:
         owner=table(owner) if owner else None,
         advice=owner_advice(owner),
         absent=results["absent"],
-        seconds=sum(part["seconds"] for part in results["parts"].values()),
+        seconds=sum(part["seconds"] for part in parts_of(results).values()),
         agreed=tally([row for part in views.values() for row in part["checks"]]),
     )
 
 
 def view(id: str, results: dict[str, Any]) -> dict[str, Any]:
     """What the page shows of one part, whether it was run or not."""
-    said, part = results["expected"][id], results["parts"].get(id)
+    said, part = results["expected"][id], results.get(id)
     if part is None:
         reason = results["absent"].get(id, "not run with this profile yet")
         return {"said": said, "part": None, "reason": reason, "checks": [], "figures": [], "tables": []}

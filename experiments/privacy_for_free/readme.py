@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.privacy_for_free.tables import Table, table
-from experiments.privacy_for_free.verdicts import checked, owner_table, tally
+from experiments.privacy_for_free.verdicts import checked, owner_table, parts_of, tally
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- numbers: begin -->", "<!-- numbers: end -->"
@@ -15,9 +15,9 @@ BEGIN, END = "<!-- numbers: begin -->", "<!-- numbers: end -->"
 
 def numbers(results: dict[str, Any]) -> str:
     """The table for a data owner, and every question with its verdict, expectations and findings, as Markdown."""
-    lines = ["### What should a data owner do?", "", *markdown(table(owner_table(results["parts"]))), ""]
+    lines = ["### What should a data owner do?", "", *markdown(table(owner_table(parts_of(results)))), ""]
     lines += ["### Claim by claim", ""]
-    for id, part in results["parts"].items():
+    for id, part in parts_of(results).items():
         said = results["expected"][id]
         agreed, measured = tally(checked(said, part["numbers"]))
         lines.append(f"**{id}. {said['title']}** {part['outcome'].capitalize()}; {agreed} of {measured} as expected.")

@@ -66,7 +66,7 @@ def collect(frame: Frame) -> Path:
         "absent": ABSENT,
         "expected": expected(),
         "cells": cell_seconds(frame.out / "cells"),
-        "parts": parts,
+        **parts,
     }
     write_json(frame.out / "results.json", results)
     return write_page(results, frame.out)

@@ -9,6 +9,11 @@ COMPARE = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator
 Json = dict[str, Any]
 
 
+def parts_of(results: Json) -> dict[str, Json]:
+    """The parts that were run, by id, out of results.json."""
+    return {id: results[id] for id in results["expected"] if id in results}
+
+
 def checked(expected: Json, numbers: dict[str, float]) -> list[Json]:
     """Each check of an entry of expected.toml, with the measured number, the bound, and whether they agree (None: not measured)."""
     rows = []

@@ -16,6 +16,7 @@ from experiments.privacy_for_free.frame import Frame
 from experiments.privacy_for_free.profile import load_profile
 from experiments.privacy_for_free.results import ABSENT, IDS, sizes
 from experiments.privacy_for_free.shadows import run_cell
+from experiments.privacy_for_free.verdicts import parts_of
 
 
 def stamps(folder: Path) -> dict[str, int]:
@@ -28,14 +29,14 @@ def frame(out: Path) -> Frame:
 
 def test_every_part_ran_and_reports_what_was_measured(smoke: Path) -> None:
     results = json.loads((smoke / "results.json").read_text())
-    assert set(results["parts"]) == set(IDS) - set(ABSENT)
-    for id, part in results["parts"].items():
+    assert set(parts_of(results)) == set(IDS) - set(ABSENT)
+    for id, part in parts_of(results).items():
         assert part["id"] == id
         assert part["rows"], id
         assert part["findings"], id
         assert part["numbers"], id
         assert part["outcome"] in ("supports Dong", "supports Carlini", "neither", "cannot tell")
-    for row in results["parts"]["E2"]["rows"]:  # every rate with its interval, N and power
+    for row in results["E2"]["rows"]:  # every rate with its interval, N and power
         assert row["tpr_1pct_low"] <= row["tpr_1pct"] <= row["tpr_1pct_high"]
         assert row["n_in"] > 0
         assert row["zero_rules_out"] == pytest.approx(1 - 0.05 ** (1 / row["n_in"]))
@@ -53,7 +54,7 @@ def test_an_interrupted_run_goes_on_without_redoing_what_was_finished(smoke: Pat
     assert {name for name in parts if parts[name] != again[name]} == {"E5.json"}
     after = json.loads((smoke / "parts" / "E5.json").read_text())
     assert {k: v for k, v in after.items() if k != "seconds"} == {k: v for k, v in before.items() if k != "seconds"}
-    assert set(json.loads((smoke / "results.json").read_text())["parts"]) == set(IDS) - set(ABSENT)
+    assert set(parts_of(json.loads((smoke / "results.json").read_text()))) == set(IDS) - set(ABSENT)
 
 
 def test_a_part_depends_on_the_profile_and_on_its_own_sizes_only() -> None:
