@@ -76,7 +76,9 @@ def _points(axes: Any, figure: dict[str, Any]) -> None:
     names: list[tuple[str, float, float, str]] = []
     for colour, series in zip(_cycle(), figure["series"], strict=False):
         x, y = series["x"], series["y"]
-        if x == y:  # a reference: what equals what
+        if figure["log_x"]:
+            x = [max(value, LOWEST) for value in x]  # a rate of zero has no place on such an axis
+        if series["x"] == y:  # a reference: what equals what
             axes.plot(x, y, color=INK, lw=1, ls="--", alpha=0.7, label=series["name"])
             continue
         if series["low"] is not None:
