@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from dpcond.evaluate.protocols import PROTOCOLS
+from dpcond.privacy.certificate import round_up
 from experiments.leaderboard import cells
 from experiments.leaderboard.anchors import anchors, published
 from experiments.leaderboard.cells import NAMES, Result
@@ -137,7 +138,7 @@ def price(rows: Rows, results: Results) -> str:
     body = []
     for result in results.values():
         by = result["epsilon_by_accountant"]
-        epsilons = [f"{by[a]:.4g}" if a in by else "–" for a in ("exact", "pld", "rdp", "prv")]
+        epsilons = [f"{round_up(by[a]):g}" if a in by else "–" for a in ("exact", "pld", "rdp", "prv")]
         verified = {True: "yes", False: "NO", None: "–"}[result["verified"]]
         body.append(
             [
