@@ -43,7 +43,7 @@ COUNTS = Annotated[
     bool,
     typer.Option("--public-counts", help="Declare the exact number of records per class public (as benchmarks do)."),
 ]
-METHOD = Annotated[str | None, typer.Option("--method", "-m", help="Condensation method (dpcond methods). Default dm.")]
+METHOD = Annotated[str | None, typer.Option("--method", "-m", help="Condensation method (dpcond methods). Default auto: the recommended one.")]
 EPSILON = Annotated[float | None, typer.Option("--epsilon", "-e", help="Privacy budget, 0.05 to 100. Default 1.")]
 DELTA = Annotated[float | None, typer.Option(help="Failure probability, below 1/records. Default 1e-5.")]
 ADJACENCY = Annotated[str | None, typer.Option(help="add_remove (default) or replace_one.")]
@@ -182,6 +182,7 @@ def methods(
 
     if name is None:
         rows = [{"method": m.name, "what it does": m.summary, "source": m.source} for m in registry.METHODS.values()]
+        rows.insert(0, {"method": "auto", "what it does": "the recommended one for the data, by rule", "source": "ours"})
         _table("methods", rows)
         return
     fields = registry.get(name).options.model_fields
@@ -242,7 +243,9 @@ def plan_command(
     )
     planned = plan(spec, chosen)
     rows, kept = outlook(planned, spec)
-    _table(f"{chosen.method} on {spec.name}, {chosen.ipc} records per class", rows)
+    _table(f"{planned.public['method']} on {spec.name}, {chosen.ipc} records per class", rows)
+    if "chosen" in planned.public:
+        typer.echo(f"method {planned.public['method']} chosen {planned.public['chosen']}")
     for stage in planned.stages:
         typer.echo(f"{stage.name}: {stage.purpose}")
     typer.echo(f"answers and networks held: about {kept / 2**20:.0f} MiB")

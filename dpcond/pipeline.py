@@ -18,6 +18,7 @@ from dpcond.config import Config, checked
 from dpcond.data import Data
 from dpcond.errors import InputError
 from dpcond.methods import registry
+from dpcond.methods.auto import AUTO, choose
 from dpcond.methods.base import Progress, Run, silent
 from dpcond.models import resolve_device, reuse_freed_memory
 from dpcond.privacy import accountants
@@ -48,8 +49,9 @@ def plan(spec: DataSpec, config: Config, *, noise: NoiseSource | None = None) ->
     Raises:
         InputError: an unknown method or option, or a budget outside its range.
     """
-    method = registry.get(config.method, spec)
-    options = checked(method.options, config.options, f"options of {config.method}")
+    choice = choose(spec) if config.method == AUTO else None
+    method = registry.get(choice.method if choice else config.method, spec)
+    options = checked(method.options, config.options, f"options of {method.name}")
     private = config.privacy.mode == "dp"
     if private and not config.privacy.delta < 1 / spec.records:
         raise InputError(
@@ -59,13 +61,15 @@ def plan(spec: DataSpec, config: Config, *, noise: NoiseSource | None = None) ->
     public = {
         "dpcond": __version__,
         "spec": spec.to_json(),
-        "method": config.method,
+        "method": method.name,
         "options": options.model_dump(),
         "ipc": config.ipc,
         "seed": config.seed,
         "noise": config.privacy.noise if private else "none",
         "entropy": "operating system" if noise is None or noise.entropy.private else "seeded, NOT PRIVATE",
     }
+    if choice:
+        public["chosen"] = f"by the rule of auto: {choice.reason}"
     stages = method.stages(spec, config.ipc, options)
     return make_plan(
         stages, config.privacy.epsilon, config.privacy.delta, config.privacy.adjacency, public, private=private
@@ -110,7 +114,7 @@ def _duration(seconds: float) -> str:
 
 def condense(
     data: Data,
-    method: str = "dm",
+    method: str = "auto",
     epsilon: float = 1.0,
     delta: float = 1e-5,
     ipc: int = 10,
@@ -127,7 +131,7 @@ def condense(
 
     Args:
         data: from :func:`dpcond.load`.
-        method: ``dm``, ``dc``, ``mmd``, ``merf``.
+        method: ``taught``, ``dm``, ``dc``, ``mmd``, ``merf``, or ``auto``: the recommended one.
         privacy: ``"none"`` runs without noise and promises nothing.
         options: the method's own options.
         seed: public; of networks and initialisation, never of noise.
@@ -217,7 +221,7 @@ def _run(
             batch=config.engine.batch,
             on_release=None if spending is None else _tracker(ledger, planned, spending),
         )
-        method = registry.get(config.method, spec)
+        method = registry.get(planned.public["method"], spec)
         options = method.options(**planned.public["options"])
         context = Run(config.ipc, config.seed, device, progress, folder / "checkpoints")
         synthetic = method.condense(curator, options, context)
@@ -231,7 +235,7 @@ def _run(
             noise=f"{NOISE_WORDS[planned.public['noise']]}; entropy: {planned.public['entropy']}",
             noise_private=planned.private and source.entropy.private,
         )
-        return Release(x, y, spec, promise, config.method, _about(planned), synthetic.soft_labels, ledger.path)
+        return Release(x, y, spec, promise, method.name, _about(planned), synthetic.soft_labels, ledger.path)
 
 
 def _tracker(ledger: Ledger, planned: Plan, spending: Spending) -> Callable[[str, int], None]:

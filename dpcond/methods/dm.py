@@ -103,7 +103,7 @@ def _per_step(curator: Curator, synthetic: SyntheticSet, options: DMOptions, run
     for index in range(curator.charged(STAGE), count):  # what a crash has spent stays spent
         public = feature(spec, index, options, run)
         answer = curator.ask(STAGE, index, ClassSums(public, spec.num_classes, f"{STAGE}/{run.seed}/{index}"))
-        loss = mean_distance(synthetic, ReleasedMeans(public, (answer / expected).to(run.device)))
+        loss = mean_distance(synthetic.decode()[0], ReleasedMeans(public, (answer / expected).to(run.device)))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

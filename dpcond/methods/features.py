@@ -89,20 +89,22 @@ def network_feature(
     projection: int = 0,
     frequencies: int = 0,
     scale: float = 1.0,
+    public: Tensor | None = None,
 ) -> Feature:
     """The feature of one random network, of unit norm, drawn from a public ``seed``.
 
-    The embedding is centred on the mean embedding of noise records, which takes most of what all records share out of
-    the norm. ``frequencies`` > 0 puts a Gaussian kernel on top (M3D): its length scale is ``scale`` times the typical
-    distance between embeddings of noise records.
+    The embedding is centred on the mean embedding of ``public`` records (default: noise), which takes most of what all
+    records share out of the norm. ``frequencies`` > 0 puts a Gaussian kernel on top (M3D): its length scale is ``scale``
+    times the typical distance between embeddings of the public records.
     """
     net = random_network(spec, seed, width, device)
     siamese = Augment(augment) if spec.kind == "image" and augment != "none" else None
-    public = noise_records(spec, CENTRE_RECORDS, seed).to(device)
+    if public is None:
+        public = noise_records(spec, CENTRE_RECORDS, seed).to(device)
     after = None
     if frequencies:
         rows = Embedding(net, siamese, seed)(public)
-        typical = torch.pdist(rows).median().item()
+        typical = max(torch.pdist(rows).median().item(), 1e-2 * rows.norm(dim=1).mean().item())  # were all alike
         after = Fourier(rows.shape[1], frequencies, scale * typical, seed, device)
     embed = Embedding(net, siamese, seed, after)
     with torch.no_grad():

@@ -19,6 +19,9 @@ from dpcond.privacy.queries import ClassSums, Feature
 from dpcond.spec import DataSpec
 from dpcond.synthetic import SyntheticSet
 
+#: A public loss of examples [B, *shape] with labels [B]; draws from the generator where it must.
+Guide = Callable[[Tensor, Tensor, torch.Generator], Tensor]
+
 
 @dataclass(frozen=True)
 class ReleasedMeans:
@@ -64,21 +67,28 @@ def match_means(
     steps: int,
     lr: float,
     per_step: int = 1,
+    batch: int | None = None,
+    guide: Guide | None = None,
 ) -> SyntheticSet:
     """Adam on the pixels: squared distance between synthetic and released class means, ``per_step`` features a step.
 
     Public and unlimited; the cosine schedule ends at zero and the last iterate is kept.
+
+    Args:
+        batch: stored records of a class that a step looks at, drawn anew each time; default all.
+        guide: a further public loss, added.
     """
     optimizer = Adam([synthetic.pixels], lr=lr)
     schedule = CosineAnnealingLR(optimizer, steps)
     order = torch.Generator().manual_seed(run.seed)
     queue: list[int] = []
     for step in range(steps):
-        loss = torch.zeros((), device=run.device)
+        examples, labels = synthetic.decode(some_of_each(synthetic, batch, order))
+        loss = torch.zeros((), device=run.device) if guide is None else guide(examples, labels, order)
         for _ in range(per_step):
             if not queue:
                 queue = torch.randperm(len(released), generator=order).tolist()
-            loss = loss + mean_distance(synthetic, released[queue.pop()])
+            loss = loss + mean_distance(examples, released[queue.pop()])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -88,9 +98,18 @@ def match_means(
     return synthetic
 
 
-def mean_distance(synthetic: SyntheticSet, released: ReleasedMeans) -> Tensor:
-    """Σ over classes of ‖synthetic class mean − released class mean‖²; the set is ordered by class, equally many each."""
-    examples, _ = synthetic.decode()
+def some_of_each(synthetic: SyntheticSet, batch: int | None, generator: torch.Generator) -> Tensor | None:
+    """Indices of ``batch`` stored records of every class, in the order of the classes; ``None`` for all of them."""
+    classes = synthetic.num_classes
+    ipc = len(synthetic.labels) // classes
+    if batch is None or batch >= ipc:
+        return None
+    picked = torch.rand(classes, ipc, generator=generator).argsort(1)[:, :batch] + ipc * torch.arange(classes)[:, None]
+    return picked.flatten().to(synthetic.labels.device)
+
+
+def mean_distance(examples: Tensor, released: ReleasedMeans) -> Tensor:
+    """Σ over classes of ‖synthetic class mean − released class mean‖²; examples by class, equally many of each."""
     rows = released.feature.public(examples)
     means = rows.view(len(released.means), -1, rows.shape[1]).mean(1)
     return (means - released.means).square().sum()
@@ -104,7 +123,7 @@ def rehearse_means(spec: DataSpec, stage: Stage, feature: Feature, run: Run, ste
     asking = seconds(lambda: query.sum(records, labels)) / 64 * spec.records * stage.sampling_rate * stage.count
     synthetic = SyntheticSet.start(spec, run.ipc, "noise", 0, factor).to(run.device)
     target = ReleasedMeans(feature, torch.zeros(query.shape, device=run.device))
-    step = seconds(lambda: mean_distance(synthetic, target).backward())
+    step = seconds(lambda: mean_distance(synthetic.decode()[0], target).backward())
     network = feature.statistic
     weights = sum(p.numel() for p in network.parameters()) if isinstance(network, torch.nn.Module) else 0
     return Cost(asking, step * steps, 4 * stage.count * (stage.dimension + weights))

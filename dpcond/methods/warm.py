@@ -38,10 +38,19 @@ def warm_start(curator: Curator, run: Run, spread: float, factor: int = 1) -> Sy
     Means that a crash has lost are replaced by a start from noise.
     """
     spec = curator.spec
+    means = released_means(curator)
+    if means is None:
+        return SyntheticSet.start(spec, run.ipc, "noise", run.seed, factor)
+    noise = torch.randn(spec.num_classes, run.ipc, *spec.shape, generator=torch.Generator().manual_seed(run.seed))
+    warm = (means[:, None] + spread * noise).flatten(0, 1)
+    return SyntheticSet.start(spec, run.ipc, "warm", run.seed, factor, warm).clamp_()
+
+
+def released_means(curator: Curator) -> torch.Tensor | None:
+    """The noisy mean record of each class [classes, *shape]; ``None`` if a crash has lost it."""
+    spec = curator.spec
     try:
         sums = curator.ask(STAGE, 0, mean_records(spec))
     except AnswerLost:
-        return SyntheticSet.start(spec, run.ipc, "noise", run.seed, factor)
-    means = (sums / class_sizes(curator)[:, None]).view(spec.num_classes, 1, *spec.shape)
-    noise = torch.randn(spec.num_classes, run.ipc, *spec.shape, generator=torch.Generator().manual_seed(run.seed))
-    return SyntheticSet.start(spec, run.ipc, "warm", run.seed, factor, (means + spread * noise).flatten(0, 1)).clamp_()
+        return None
+    return (sums / class_sizes(curator)[:, None]).view(spec.num_classes, *spec.shape)

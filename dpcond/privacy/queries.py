@@ -4,6 +4,7 @@ Each query is a public, fixed function of one record. It states its L2 sensitivi
 the clean sum of a batch; the curator alone calls :meth:`sum`, and adds the noise.
 
     ClassSums     e_y ⊗ clip_R((g(x) − a) P)                    DM, MMD, DP-MERF, class counts
+    CellSums      e_y ⊗ e_cell(x, y) ⊗ clip_R((g(x) − a) P)     k-means within each class
     GradientSum   clip_R(∇ ℓ(f(x), y)) at a public f            DC, DSA, DP-SGD
     Moments       (φφᵀ packed, φ e_yᵀ), φ = clip_R((g(x) − a) P)   kernel ridge regression, DP linear heads, DP-PCA
 
@@ -160,6 +161,41 @@ class ClassSums(Query):
         return torch.zeros(self.shape, dtype=torch.float64, device=rows.device).index_add_(0, y, rows)
 
 
+class CellSums(ClassSums):
+    """Sum of a feature per class and cell, answer [classes, cells, size]; a record's cell is its nearest public centre.
+
+    A record touches one cell of its own class only, so all cells together have the sensitivity of one class.
+    """
+
+    def __init__(self, feature: Feature, centres: Tensor, name: str) -> None:
+        """``centres`` [classes, cells, size]: public, in the space of the clipped feature.
+
+        Raises:
+            InputError: centres of another size, or not finite.
+        """
+        if centres.ndim != 3 or centres.shape[2] != feature.size or not centres.isfinite().all():
+            raise InputError(
+                f"centres of shape {tuple(centres.shape)}: expected finite [classes, cells, {feature.size}]"
+            )
+        digest = hashlib.sha256(centres.double().cpu().numpy().tobytes()).hexdigest()[:16]
+        super().__init__(feature, len(centres), f"{name} ({digest})")
+        self.centres = centres.double()
+        self.shape = tuple(centres.shape)
+
+    def sum(self, x: Tensor, y: Tensor, *, clip: bool = True, grid: float | None = None) -> Tensor:
+        """Cell sums of a batch, float64 [classes, cells, size].
+
+        Records are taken one at a time: kernels chosen by the size of a batch differ in their last digits, and that must
+        not carry one record over a border because another is there.
+        """
+        total = torch.zeros(self.shape, dtype=torch.float64, device=x.device)
+        centres = self.centres.to(x.device)
+        for i, label in enumerate(y.tolist()):
+            row = self.feature.rows(x[i : i + 1], clip=clip, grid=grid)[0]
+            total[label, (centres[label] - row).square().sum(1).argmin()] += row
+        return total
+
+
 class ClassCounts(ClassSums):
     """Records per class, answer [classes, 1]; a record adds one."""
 
@@ -260,4 +296,4 @@ class Moments(Query):
 
 
 #: All that the curator answers. A query of another type would be trusted to clip, and to state its own sensitivity.
-QUERIES = (ClassSums, ClassCounts, GradientSum, Moments)
+QUERIES = (ClassSums, CellSums, ClassCounts, GradientSum, Moments)

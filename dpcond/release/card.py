@@ -36,6 +36,7 @@ def render(spec: DataSpec, privacy: dict[str, Any], method: str, options: dict[s
             factor=f"{math.exp(epsilon):.4g}" if epsilon < 700 else "astronomical",
             confidence=f"{100 / (1 + math.exp(-epsilon)):.4g}",
             stages=privacy.get("plan", {}).get("stages", []),
+            chosen=privacy.get("plan", {}).get("public", {}).get("chosen"),
             accountants={k: v for k, v in privacy.get("accountants", {}).items() if v is not None},
         )
         .encode()

@@ -14,7 +14,7 @@ from dpcond.models import build
 from dpcond.privacy.adjacency import Adjacency
 from dpcond.privacy.clipping import HAIR, clip_rows
 from dpcond.privacy.gradients import clipped_gradient_sum
-from dpcond.privacy.queries import ClassCounts, ClassSums, Feature, GradientSum, Moments
+from dpcond.privacy.queries import CellSums, ClassCounts, ClassSums, Feature, GradientSum, Moments
 
 SHAPE, CLASSES, R = (1, 8, 8), 3, 0.7
 
@@ -51,10 +51,16 @@ def feature(**kw):
     )
 
 
+def centres(cells=4):
+    """Public centres among the rows, so that records fall into several cells."""
+    return feature().rows(records(CLASSES * cells, 9)[0], clip=True, grid=None).float().view(CLASSES, cells, 5)
+
+
 def queries():
     return [
         ClassSums(feature(), CLASSES, "f"),
         ClassSums(feature(unit=True), CLASSES, "u"),
+        CellSums(feature(), centres(), "k"),
         ClassCounts(CLASSES),
         Moments(feature(), CLASSES, "m"),
         GradientSum(small_net(), R, "g"),
@@ -113,6 +119,42 @@ def test_class_sums_equal_the_slow_twin():
     for i in range(7):
         slow[y[i]] += slow_clip((f.statistic(x[i : i + 1])[0] - f.center) @ f.projection, R).detach()
     assert torch.allclose(q.sum(x, y), slow, atol=1e-5)
+
+
+def test_cell_sums_equal_the_slow_twin_and_add_up_to_class_sums():
+    f = feature()
+    q = CellSums(f, centres(), "k")
+    x, y = records(40)
+    slow = torch.zeros(q.shape, dtype=torch.float64)
+    for i in range(40):
+        row = slow_clip((f.statistic(x[i : i + 1])[0] - f.center) @ f.projection, R).detach()
+        distances = [sum((a - b) ** 2 for a, b in zip(row.tolist(), c, strict=True)) for c in centres()[y[i]].tolist()]
+        slow[y[i], distances.index(min(distances))] += row
+    assert torch.allclose(q.sum(x, y), slow, atol=1e-5)
+    assert torch.allclose(q.sum(x, y).sum(1), ClassSums(f, CLASSES, "f").sum(x, y), atol=1e-5)
+    assert (q.sum(x, y).abs().sum(2) > 0).sum() > CLASSES, "the records lie in several cells"
+
+
+def test_a_record_on_a_border_stays_in_its_cell_whoever_else_is_there():
+    """Centres on either side at equal distance; neighbours in the batch change kernels, and must not change the cell."""
+    f = feature()
+    x, y = records(300)
+    row = f.rows(x[:1], clip=True, grid=None)[0].float()
+    side = torch.randn(5, generator=torch.Generator().manual_seed(3))
+    border = torch.stack([row + side, row - side]).expand(CLASSES, 2, 5)
+    q = CellSums(f, border, "border")
+    alone = q.sum(x[:1], y[:1])
+    for others in range(1, 300, 23):
+        with_others = q.sum(x[: others + 1], y[: others + 1]) - q.sum(x[1 : others + 1], y[1 : others + 1])
+        assert torch.allclose(with_others, alone, atol=1e-9)
+
+
+def test_cell_sums_refuse_centres_of_another_space():
+    with pytest.raises(InputError, match="expected finite"):
+        CellSums(feature(), torch.zeros(CLASSES, 2, 4), "k")
+    with pytest.raises(InputError, match="expected finite"):
+        CellSums(feature(), torch.full((CLASSES, 2, 5), torch.nan), "k")
+    assert CellSums(feature(), centres(), "k").fingerprint() != CellSums(feature(), -centres(), "k").fingerprint()
 
 
 @pytest.mark.parametrize("engine", ["vmap", "opacus"])

@@ -1,0 +1,33 @@
+"""``--method auto``: the recommended method, chosen by rule from public metadata alone and stated in the plan.
+
+The rules come from measurements on benchmarks (experiments/leaderboard), never from the data at hand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dpcond.spec import DataSpec
+
+AUTO = "auto"
+MANY = 10_000  # records from which a teacher and clusters are worth their shares
+SMALL = 16  # side of an image below which scattering has too little to look at
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A method and the reason for it, in words."""
+
+    method: str
+    reason: str
+
+
+def choose(spec: DataSpec) -> Choice:
+    """The recommended method for data of this kind, size and shape."""
+    if spec.kind == "table":
+        return Choice("merf", "a table: one release of random Fourier features keeps more of it than random networks do")
+    if spec.records < MANY or min(spec.shape[1:]) < SMALL:
+        return Choice(
+            "merf", f"{spec.records:,} small images: few or small enough that one release of random features is best"
+        )
+    return Choice("taught", f"{spec.records:,} images: enough for a private teacher and clusters beside the means")

@@ -1,0 +1,162 @@
+"""Kernel mean matching from a varied private start, under a private teacher: planned stages, then free work.
+
+1. the mean image of each class;
+2. moments, then clusters within each class, in low frequencies: they make a varied start, which is also the public
+   set that later features are centred on;
+3. a linear teacher on scattering features (DP-SGD), which keeps the images typical of their class while they are
+   matched, and labels them softly in the end;
+4. class means of random Fourier features of many random networks' embeddings, released once and matched without limit.
+
+Each answer is paid for once; all that follows is post-processing.
+"""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from dpcond.augment import default_strategy
+from dpcond.errors import InputError
+from dpcond.methods.base import Cost, Method, Options, Run, seconds, with_counts
+from dpcond.methods.clusters import cluster_stages, varied_start
+from dpcond.methods.dm import default_rate
+from dpcond.methods.features import network_feature
+from dpcond.methods.matching import match_means, rehearse_means, release_means
+from dpcond.methods.teacher import Teacher, rehearse_teacher, teacher_features, teacher_stage, train_teacher
+from dpcond.methods.warm import mean_stage, released_means
+from dpcond.privacy.curator import Curator
+from dpcond.privacy.plan import Stage
+from dpcond.privacy.queries import Feature
+from dpcond.spec import DataSpec
+from dpcond.synthetic import SyntheticSet
+
+STAGE = "kernel-means"
+MEANS, MOMENTS = (
+    0.03,
+    0.07,
+)  # shares of the budget; those of clusters and teacher are options, kernel means have the rest
+PUBLIC = 100  # images of the start on which features are centred
+GRAIN = 0.3  # of noise on those: what the start leaves out, and a spread even where all of them are alike
+BATCH = 20  # stored images of a class that a matching step looks at
+GUIDED = 20  # examples that the teacher judges in a step
+
+
+class TaughtOptions(Options):
+    """Options of matching under a teacher."""
+
+    networks: int | None = Field(
+        None, ge=1, description="random networks, one release each; default: one per 600 declared records, 4 to 100"
+    )
+    rate: float | None = Field(
+        None, gt=0, le=1, description="sampling rate; default: 3000 expected records per release"
+    )
+    width: int = Field(64, ge=1, description="channels of a network's blocks")
+    frequencies: int = Field(512, ge=1, description="random Fourier frequencies per network")
+    clusters: float = Field(0.3, gt=0, lt=0.5, description="the clusters' share of the budget")
+    teacher: float = Field(0.2, gt=0, lt=0.4, description="the teacher's share of the budget")
+    teacher_steps: int = Field(110, ge=1, description="gradients that the teacher is trained with")
+    guidance: float = Field(0.3, ge=0, description="weight of the teacher's judgement while matching")
+    temperature: float = Field(2.0, gt=0, description="softness of the teacher's labels")
+    steps: int = Field(1500, ge=1, description="matching steps")
+    lr: float = Field(0.02, gt=0, description="Adam's step on the pixels")
+
+
+def default_networks(spec: DataSpec) -> int:
+    """Networks that the declared size affords."""
+    return max(4, min(100, spec.records // 600))
+
+
+def stages(spec: DataSpec, ipc: int, options: TaughtOptions) -> tuple[Stage, ...]:
+    """The five stages (and the class counts before them, when they are private)."""
+    kernel = Stage(
+        STAGE,
+        options.networks or default_networks(spec),
+        spec.num_classes * 2 * options.frequencies,
+        share=1.0 - MEANS - MOMENTS - options.clusters - options.teacher,
+        sampling_rate=options.rate or default_rate(spec),
+        purpose="class means of random Fourier features of random networks' embeddings",
+    )
+    teacher = teacher_stage(spec, options.teacher, steps=options.teacher_steps)
+    start = cluster_stages(spec, ipc, MOMENTS, options.clusters)
+    return with_counts(spec, mean_stage(spec, MEANS), *start, teacher, kernel)
+
+
+def feature(spec: DataSpec, index: int, options: TaughtOptions, run: Run, public: Tensor | None) -> Feature:
+    """The ``index``-th public feature of a run."""
+    return network_feature(
+        spec,
+        run.seed * 1_000_003 + index,
+        width=options.width,
+        device=run.device,
+        augment=default_strategy(spec.name),
+        frequencies=options.frequencies,
+        public=public,
+    )
+
+
+def condense(curator: Curator, options: TaughtOptions, run: Run) -> SyntheticSet:
+    """Ask for all, draw the start, match under the teacher's eye, label softly."""
+    spec = curator.spec
+    means = released_means(curator)
+    if means is None:
+        raise InputError("the mean images were spent before a crash and did not survive: start again in a new folder")
+    per_class = max(run.ipc, -(-PUBLIC // spec.num_classes))
+    drawn = varied_start(curator, run, means, per_class).view(spec.num_classes, per_class, *spec.shape)
+    synthetic = SyntheticSet.start(spec, run.ipc, "warm", run.seed, warm=drawn[:, : run.ipc].flatten(0, 1)).clamp_()
+    synthetic = synthetic.to(run.device)
+    public = drawn[:, : max(1, PUBLIC // spec.num_classes)].flatten(0, 1)
+    grain = GRAIN * torch.randn(public.shape, generator=torch.Generator().manual_seed(run.seed))
+    public = (public + grain).to(run.device).clamp(synthetic.low, synthetic.high)
+    teacher = train_teacher(curator, run)
+    released = release_means(curator, STAGE, lambda i: feature(spec, i, options, run, public), run)
+    synthetic = match_means(
+        synthetic,
+        released,
+        run,
+        steps=options.steps,
+        lr=options.lr,
+        batch=BATCH,
+        guide=Guidance(teacher, options.guidance) if options.guidance else None,
+    )
+    synthetic.label_softly(teacher.soft_labels(synthetic.pixels.detach(), options.temperature))
+    return synthetic
+
+
+class Guidance:
+    """Weighted cross-entropy of a teacher on a few of the examples, drawn anew each time."""
+
+    def __init__(self, teacher: Teacher, weight: float) -> None:
+        self.teacher, self.weight = teacher, weight
+
+    def __call__(self, examples: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """The loss, a scalar."""
+        picked = torch.randperm(len(labels), generator=generator)[:GUIDED].to(labels.device)
+        return self.weight * F.cross_entropy(self.teacher(examples[picked]), labels[picked])
+
+
+def rehearse(spec: DataSpec, options: TaughtOptions, run: Run) -> Cost:
+    """Expected cost, measured on noise."""
+    planned = {stage.name: stage for stage in stages(spec, run.ipc, options)}
+    public = feature(spec, 0, options, run, None)
+    matching = rehearse_means(
+        spec, planned[STAGE], public, Run(min(run.ipc, BATCH), run.seed, run.device), options.steps
+    )
+    teaching = rehearse_teacher(spec, planned["teacher"], run)
+    untrained = Teacher(teacher_features(spec, run.device), spec.num_classes).to(run.device)
+    few = torch.zeros(GUIDED, *spec.shape, device=run.device, requires_grad=True)
+    judging = seconds(lambda: untrained(few).sum().backward()) * options.steps if options.guidance else 0.0
+    return Cost(matching.asking + teaching.asking, matching.condensing + judging, max(matching.kept, teaching.kept))
+
+
+METHOD = Method(
+    name="taught",
+    summary="kernel mean matching from private class Gaussians, guided and labelled by a private teacher",
+    source="ours; parts: Zhang et al., AAAI 2024 (M3D), Tramèr & Boneh, ICLR 2021 (scattering under DP-SGD)",
+    options=TaughtOptions,
+    stages=stages,
+    condense=condense,
+    rehearse=rehearse,
+    kinds=("image",),
+)

@@ -1,0 +1,132 @@
+"""The taught method: its start finds the clusters of the records, its labels are the teacher's, its choice is public."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from dpcond.config import Config
+from dpcond.data import Records
+from dpcond.methods import auto, registry
+from dpcond.methods.base import Run
+from dpcond.methods.clusters import LowFrequencies, cluster_stages, clusters_per_class, shrink, varied_start
+from dpcond.methods.matching import some_of_each
+from dpcond.methods.taught import Guidance
+from dpcond.methods.warm import mean_stage, released_means
+from dpcond.pipeline import plan
+from dpcond.privacy.curator import Curator
+from dpcond.privacy.ledger import Ledger
+from dpcond.privacy.plan import make_plan
+from dpcond.spec import DataSpec
+from dpcond.synthetic import SyntheticSet
+
+SPEC = DataSpec("toy", "image", (1, 8, 8), ("a", "b"), 2400, class_counts=(1200, 1200))
+
+
+def planted(seed=0):
+    """Two classes of two kinds of smooth image each, with a little noise; returns records and the four images."""
+    transform = LowFrequencies(SPEC)
+    g = torch.Generator().manual_seed(seed)
+    coefficients = torch.zeros(4, transform.size)
+    coefficients[:, [1, 2, 8, 9]] = 1.6 * torch.eye(4)
+    kinds = transform.inverse(coefficients)  # [4, 1, 8, 8], within (-1, 1)
+    which = torch.arange(2400) % 4
+    x = kinds[which] + 0.05 * torch.randn(2400, 1, 8, 8, generator=g)
+    return Records(((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8), which // 2, SPEC), kinds
+
+
+def start(tmp_path, private, epsilon=10.0, ipc=2):
+    records, kinds = planted()
+    stages = (mean_stage(SPEC, 0.1), *cluster_stages(SPEC, ipc, 0.3, 0.6))
+    made = make_plan(stages, epsilon, 1e-5, "add_remove", {}, private=private)
+    with Ledger.create(tmp_path / "ledger", made) as ledger:
+        curator = Curator(SPEC, made, records, ledger)
+        means = released_means(curator)
+        return varied_start(curator, Run(ipc), means, ipc).view(2, ipc, 1, 8, 8), kinds
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_the_start_finds_the_clusters_within_the_classes(private, tmp_path):
+    """Each planted kind is near one image of its class, and nearer to it than the class mean is."""
+    images, kinds = start(tmp_path, private)
+    for label in range(2):
+        of_class = kinds[2 * label : 2 * label + 2]
+        spread = (of_class[0] - of_class[1]).norm() / 2
+        for kind in of_class:
+            assert (images[label] - kind).flatten(1).norm(dim=1).min() < (0.5 if private else 0.2) * spread
+
+
+def test_more_images_than_clusters_are_drawn_around_them(tmp_path):
+    images, kinds = start(tmp_path, False, ipc=7)
+    assert clusters_per_class(SPEC, 7) == 2
+    nearest = torch.cdist(images[0].flatten(1), kinds.flatten(1)).argmin(1)
+    assert set(nearest.tolist()) == {0, 1}
+    assert len(images[0].flatten(1).unique(dim=0)) == 7
+
+
+def test_the_cosine_transform_is_an_isometry_on_what_it_keeps():
+    for shape in ((1, 28, 28), (3, 32, 32), (1, 8, 8)):
+        transform = LowFrequencies(replace(SPEC, shape=shape, mean=(0.5,) * shape[0], std=(0.5,) * shape[0]))
+        v = torch.randn(3, transform.size, generator=torch.Generator().manual_seed(0))
+        images = transform.inverse(v)
+        assert images.shape == (3, *shape)
+        assert torch.allclose(images.flatten(1).norm(dim=1), v.norm(dim=1), rtol=1e-4)
+        assert torch.allclose(transform(images), v, atol=1e-5)
+
+
+def test_shrinking_undoes_what_noise_adds_to_an_eigenvalue():
+    """The closed form by itself, and on a noisy spiked matrix (errors of order edge/√k)."""
+    edge = 0.4
+    true = torch.tensor([0.3, 0.5, 2.0], dtype=torch.float64)
+    assert torch.allclose(shrink(true + (edge / 2) ** 2 / true, edge), true)
+    assert shrink(torch.tensor([-1.0, 0.0, edge]), edge).tolist() == [0.0, 0.0, 0.0]
+    rng, k = np.random.default_rng(0), 400
+    noise = rng.normal(size=(k, k)) / math.sqrt(k)
+    spiked = np.zeros((k, k))
+    spiked[0, 0] = 2.0
+    seen = np.linalg.eigvalsh(spiked + (noise + noise.T) / math.sqrt(2))  # its edge is 2
+    assert seen[-1] > 2.3
+    assert float(shrink(torch.from_numpy(seen), 2.0)[-1]) == pytest.approx(2.0, abs=0.2)
+
+
+def test_labels_are_the_teachers_and_the_hard_ones_are_kept():
+    method = registry.get("taught", SPEC)
+    options = method.options(networks=2, width=4, frequencies=8, steps=2, teacher_steps=3)
+    made = make_plan(method.stages(SPEC, 3, options), 1.0, 1e-5, "add_remove", {})
+    synthetic = method.condense(Curator(SPEC, made), options, Run(3))
+    assert synthetic.soft_labels.shape == (6, 2)
+    assert torch.allclose(synthetic.soft_labels.sum(1), torch.ones(6))
+    assert synthetic.labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_guidance_pulls_images_towards_what_the_teacher_takes_for_their_class():
+    weight = torch.randn(2, 64, generator=torch.Generator().manual_seed(0))
+    guide = Guidance(lambda x: x.flatten(1) @ weight.T, 1.0)
+    synthetic = SyntheticSet.start(SPEC, 4, "noise", 0)
+    labels = synthetic.labels
+    before = guide(synthetic.pixels, labels, torch.Generator().manual_seed(0))
+    before.backward()
+    moved = synthetic.pixels - 0.5 * synthetic.pixels.grad
+    assert guide(moved, labels, torch.Generator().manual_seed(0)) < before
+
+
+def test_a_step_looks_at_equally_many_of_each_class():
+    synthetic = SyntheticSet.start(SPEC, 5, "noise", 0)
+    picked = some_of_each(synthetic, 2, torch.Generator().manual_seed(0))
+    assert synthetic.labels[picked].tolist() == [0, 0, 1, 1]
+    assert len(set(picked.tolist())) == 4
+    assert some_of_each(synthetic, 5, torch.Generator()) is None
+    assert some_of_each(synthetic, None, torch.Generator()) is None
+
+
+def test_auto_chooses_by_public_metadata_and_says_so():
+    large = replace(SPEC, shape=(1, 28, 28), records=60_000, class_counts=None)
+    table = DataSpec("rows", "table", (12,), ("no", "yes"), 50_000)
+    assert [auto.choose(spec).method for spec in (large, SPEC, table)] == ["taught", "merf", "merf"]
+    assert Config().method == "auto"
+    made = plan(SPEC, Config())
+    assert made.public["method"] == "merf"
+    assert "2,400 small images" in made.public["chosen"]
+    assert "chosen" not in plan(SPEC, Config(method="merf")).public
