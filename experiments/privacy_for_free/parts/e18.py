@@ -46,7 +46,6 @@ def run(frame: Frame) -> Part:
     honest = max(row["ε at least"] - row["claimed ε"] for row in rows if row["what"].endswith("honest"))
     faulty = min(row["ε at least"] - row["claimed ε"] for row in walls if row["what"] == "wall, noise off")
     real = next(row for row in releases if row["what"].endswith("from members"))
-    off = next(row for row in releases if row["what"] == "releases, noise off")
     share = real["ε at least"] / real["ceiling"]
     return Part(
         id="E18",
@@ -56,17 +55,39 @@ def run(frame: Frame) -> Part:
         f"δ = {DELTA:g}, 95% confidence for releases, 99.9% for the wall. Ceiling: what a perfect attack would show.",
         rows=rows,
         figures=[figure(rows)],
-        findings=[
-            f"Every honest lower bound stays below its claim (closest: {-honest:.2f} below)."
-            if honest <= 0
-            else "An honest bound passed its claim.",
-            f"With the noise switched off, the wall audit shows ε ≥ {faulty + sizes.fault_epsilon:.1f} against a claim of {sizes.fault_epsilon:g}; attacks on "
-            f"whole releases show only ε ≥ {off['ε at least']:.2f}: faults are found at the wall, not in the pictures.",
-            f"DM from members, which claims nothing, shows ε ≥ {real['ε at least']:.2f} of {real['ceiling']:.2f} that a perfect attack would show.",
-        ],
+        findings=findings(rows, honest),
         numbers={"honest_excess": honest, "faulty_excess": faulty, "real_share_of_ceiling": share},
         outcome="supports Carlini" if honest <= 0 < faulty else "cannot tell",
     )
+
+
+def findings(rows: list[Row], honest: float) -> list[str]:
+    """Sentences computed from the rows; `honest` is the largest honest bound less its claim."""
+    named = {row["what"]: row for row in rows}
+    wall_off, off, real = (
+        named[name] for name in ("wall, noise off", "releases, noise off", "DM, not private, from members")
+    )
+    claim = off["claimed ε"]
+    said = [
+        f"Every honest lower bound stays below its claim (closest: {-honest:.2f} below)."
+        if honest <= 0
+        else "An honest bound passed its claim.",
+        f"With the noise switched off, the wall audit shows ε ≥ {wall_off['ε at least']:.1f} against a claim of {claim:g}; attacks on whole releases show "
+        f"ε ≥ {off['ε at least']:.2f}"
+        + (
+            ", which also breaks it, by far less."
+            if off["ε at least"] > claim
+            else ": faults are found at the wall, not in the pictures."
+        ),
+    ]
+    if (halved := named.get("wall, noise halved")) is not None:
+        outcome = "is caught" if halved["ε at least"] > halved["claimed ε"] else "is not caught with so few runs"
+        said.append(f"Noise at half its size {outcome} at the wall: ε ≥ {halved['ε at least']:.2f}.")
+    return [
+        *said,
+        f"DM from members, which claims nothing, shows ε ≥ {real['ε at least']:.2f}; a perfect attack would show {real['ceiling']:.2f}. Only one in "
+        "so many members starts the set, and the pooled bound averages over all of them.",
+    ]
 
 
 def wall(what: str, epsilon: float, sizes: Sizes, fault: Any) -> Row:
