@@ -16,6 +16,7 @@ from dpcond.data.registry import SOURCES
 from dpcond.errors import InputError
 from dpcond.evaluate.protocols import PROTOCOLS
 from dpcond.evaluate.tables import CLASSIFIERS
+from dpcond.methods.auto import AUTO
 from dpcond.methods.registry import METHODS
 
 ROWS = Path(__file__).parent / "rows"
@@ -174,7 +175,7 @@ def chosen(names: Iterable[str], folder: Path = ROWS) -> list[Row]:
 
 def available(row: Row) -> bool:
     """Whether this version has the row's method."""
-    return row.method in CEILINGS or row.method in METHODS
+    return row.method in (AUTO, *CEILINGS, *METHODS)
 
 
 def _known(where: str, what: str, value: str, known: tuple[str, ...]) -> None:
