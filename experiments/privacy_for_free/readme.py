@@ -14,14 +14,15 @@ BEGIN, END = "<!-- numbers: begin -->", "<!-- numbers: end -->"
 
 
 def numbers(results: dict[str, Any]) -> str:
-    """The table for a data owner, and every question with its verdict, expectations and findings, as Markdown."""
+    """The table for a data owner, and every question with its verdict, expectations and first finding, as Markdown."""
     lines = ["### What should a data owner do?", "", *markdown(table(owner_table(parts_of(results)))), ""]
     lines += ["### Claim by claim", ""]
+    rows = []
     for id, part in parts_of(results).items():
         said = results["expected"][id]
         agreed, measured = tally(checked(said, part["numbers"]))
-        lines.append(f"**{id}. {said['title']}** {part['outcome'].capitalize()}; {agreed} of {measured} as expected.")
-        lines += [f"- {sentence}" for sentence in part["findings"]] + [""]
+        rows.append([f"**{id}** {said['title']}", part["outcome"], f"{agreed} of {measured}", part["findings"][0]])
+    lines += [*markdown(Table(["question", "this run", "as expected", "first finding (all: page.html)"], rows)), ""]
     lines += [f"{id} is absent: {reason}." for id, reason in results["absent"].items()]
     return "\n".join(lines).strip()
 

@@ -44,6 +44,7 @@ def owner_table(parts: dict[str, Json]) -> list[Json]:
                 "ε": "unbounded" if row["epsilon"] == "none" else row["epsilon"],
                 **{name: row[name] for name in ("accuracy", "accuracy_low", "accuracy_high")},
                 **{name: row[name] for name in ("tpr_1pct", "tpr_1pct_low", "tpr_1pct_high")},
+                **{name: row[name] for name in ("auc", "auc_low", "auc_high")},
                 "accuracy with all records": at_size.get(_kind(row)),
                 "seconds each": row["seconds_each"],
             }
@@ -93,8 +94,11 @@ def owner_advice(rows: list[Json]) -> list[str]:
     ]
     if quiet:
         names = "; ".join(row["choice"] for row in quiet)
+        faint = sum(row["auc_low"] > 0.5 for row in quiet)
         said.append(
-            f"No leak was seen, by these two attacks and with this many records, for: {names}. That is not a guarantee (E10 shows a leak of the mean alone)."
+            f"At that rate no leak was seen, by these two attacks and with this many records, for: {names}. That is not a guarantee. On average over all "
+            f"records, {faint} of these {len(quiet)} do leak faintly (an AUC above one half, by {max(row['auc'] for row in quiet) - 0.5:.3f} at most), and in the linear "
+            "case the mean alone gives members away (E10, E19)."
         )
     if safe:
         best = max(safe, key=lambda row: row["accuracy"])
