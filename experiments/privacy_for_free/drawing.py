@@ -97,8 +97,8 @@ def _annotate(axes: Any, names: list[tuple[str, float, float, str]]) -> None:
     taken: list[tuple[float, float, float]] = []
     for name, x, y, colour in names:
         left, bottom = axes.transData.transform((x, y))
-        right = left + 4.5 * min(len(name), 22)
-        if all(abs(bottom - other) > 9 or right < start or left > end for start, end, other in taken):
+        right = left + 5.6 * min(len(name), 22)
+        if all(abs(bottom - other) > 11 or right < start or left > end for start, end, other in taken):
             axes.annotate(_cut(name, 22), (x, y), (4, 3), textcoords="offset points", fontsize=7, color=colour)
             taken.append((left, right, bottom))
 
@@ -145,7 +145,7 @@ def _sparse(axis: Any) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     low, high = axis.get_view_interval()
-    within_a_decade = high / low < 30
+    within_a_decade = high / low < 100
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if within_a_decade else (1,), numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())

@@ -70,7 +70,8 @@ def _cell(row: dict[str, Any], name: str, ends: tuple[str, str] | None) -> str:
     value = shown(row.get(name), name)
     if ends is None or row.get(ends[0]) is None:
         return value
-    return f"{value} ({shown(row[ends[0]], name)} to {shown(row[ends[1]], name)})"
+    low, high = (shown(row[end], name).rstrip("%") for end in ends)
+    return f"{value} ({low}{' to ' if '-' in low + high else '–'}{high})"
 
 
 def shown(value: Any, name: str = "") -> str:

@@ -124,7 +124,7 @@ def test_an_interval_shares_the_cell_of_its_value() -> None:
     ]
     content = table(rows)
     assert content.columns == ["what", "AUC", "n", "TPR at FPR 1%"]
-    assert content.rows == [["a", "0.512 (0.49 to 0.53)", "12,345", "–"], ["b", "–", "–", "1.31%"]]
+    assert content.rows == [["a", "0.512 (0.49–0.53)", "12,345", "–"], ["b", "–", "–", "1.31%"]]
     assert shown(float("nan")) == "–"
     assert shown(1.0, "accuracy") == "100%"
 
