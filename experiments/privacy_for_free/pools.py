@@ -48,7 +48,8 @@ def _read(source: str, root: Path | None) -> tuple[Records, Records]:
 
     data = dpcond.load(source, root)
     assert data.test is not None
-    return tuple(Records(part.x.numpy(), part.y.numpy()) for part in (data.records, data.test))  # type: ignore[return-value]
+    train, test = (Records(part.x.numpy(), part.y.numpy()) for part in (data.records, data.test))
+    return train, test
 
 
 def _shrunk(records: Records, factor: int) -> Records:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from experiments.privacy_for_free.cell import Cell
 from experiments.privacy_for_free.frame import Frame
 from experiments.privacy_for_free.leak import SAYS, curve, reach, widened
-from experiments.privacy_for_free.part import Figure, Part
+from experiments.privacy_for_free.part import Figure, Outcome, Part
 
 
 def run(frame: Frame) -> Part:
@@ -55,7 +55,7 @@ def run(frame: Frame) -> Part:
         "true-positive rate",
         [curve(name, found[cell][1]) for name, cell in shown.items()],
     )
-    outcome = "supports Carlini" if numbers["noise_tpr_low"] > 0.01 else "supports Dong"
+    outcome: Outcome = "supports Carlini" if numbers["noise_tpr_low"] > 0.01 else "supports Dong"
     return Part(
         "E2",
         "LiRA at low false-positive rates",

@@ -11,13 +11,14 @@ from experiments.privacy_for_free.part import Figure, Outcome, Part, Row, Series
 def run(frame: Frame) -> Part:
     profile = frame.profile
     ipcs = sorted({cell.ipc for cell in profile.cells() if cell.method == "kip"} & {1, profile.few})
-    rows, differences = [], []
+    rows: list[Row] = []
+    differences: list[Row] = []
     for ipc in ipcs:
         for steps in (None, 0):
             hard = Cell(profile.focus, "kip", ipc, "noise", steps=steps)
             soft = Cell(profile.focus, "kip", ipc, "noise", soft=True, steps=steps)
             learnt = {"points": "learnt" if steps is None else "noise"}
-            labelled = [(soft, "soft", ("lira", "lira_online:soft_labels"))]
+            labelled: list[tuple[Cell, str, tuple[str, ...]]] = [(soft, "soft", ("lira", "lira_online:soft_labels"))]
             if steps is None:  # noise with hard labels does not depend on the members at all
                 labelled.append((hard, "hard", ("lira",)))
             for cell, labels, attacks in labelled:
@@ -81,6 +82,6 @@ def compared(frame: Frame, soft: Cell, hard: Cell) -> Row:
     """Paired difference in AUC."""
     a, b = frame.cell(soft), frame.cell(hard)
     targets = frame.targets(a)
-    scores = (attack_scores(result, "lira", targets) for result in (a, b))
-    value, low, high = paired_difference(*scores, a.member[:, targets], fpr=None)
+    left, right = (attack_scores(result, "lira", targets) for result in (a, b))
+    value, low, high = paired_difference(left, right, a.member[:, targets], fpr=None)
     return {"ipc": soft.ipc, "difference": value, "low": low, "high": high, "n": int(a.member[:, targets].sum())}

@@ -29,7 +29,7 @@ def run(frame: Frame) -> Part:
         forest = RandomForestClassifier(200, random_state=profile.seed, n_jobs=1).fit(features[~test], truth[~test])
         found[what] = (truth[test], forest.predict(features[test]))
     rows = [verdict(what, *pair) for what, pair in found.items()]
-    numbers = {}
+    numbers: dict[str, float] = {}
     for row in rows:
         numbers |= {f"{row['inferred']}_{k}": row[k] for k in ("accuracy", "accuracy_low", "chance")}
     findings = [
