@@ -25,7 +25,9 @@ class Choice:
 def choose(spec: DataSpec) -> Choice:
     """The recommended method for data of this kind, size and shape."""
     if spec.kind == "table":
-        return Choice("merf", "a table: one release of random Fourier features keeps more of it than random networks do")
+        return Choice(
+            "merf", "a table: one release of random Fourier features keeps more of it than random networks do"
+        )
     if spec.records < MANY or min(spec.shape[1:]) < SMALL:
         return Choice(
             "merf", f"{spec.records:,} small images: few or small enough that one release of random features is best"
