@@ -28,6 +28,7 @@ class Frame:
     def __init__(self, profile: Profile, out: Path, data_root: Path | None, say: Callable[[str], None]) -> None:
         self.profile, self.out, self.data_root, self.say = profile, out, data_root, say
         self._pools: dict[str, Pool] = {}
+        self._made: list[float] = []  # seconds of each cell made in this run
         self._recent: OrderedDict[Cell, CellResult] = OrderedDict()
         for folder in ("cells", "rates", "parts"):
             (out / folder).mkdir(parents=True, exist_ok=True)
@@ -47,11 +48,20 @@ class Frame:
             else:
                 result = run_cell(cell, self.profile, pool, self.say)
                 save_cell(result, path)
+                self._made.append(sum(result.seconds.values()))
+                self._tell()
             self._recent[cell] = result
             while len(self._recent) > KEPT:
                 self._recent.popitem(last=False)
         self._recent.move_to_end(cell)
         return self._recent[cell]
+
+    def _tell(self) -> None:
+        """How much of the grid is to go."""
+        left = sum(not (self.out / "cells" / f"{self._name(cell)}.npz").exists() for cell in self.profile.cells())
+        if left:
+            each = sum(self._made) / len(self._made)
+            self.say(f"{left} cells of the grid to go, about {left * each:.0f} s")
 
     def targets(self, result: CellResult) -> np.ndarray:
         """Rows of the pool on which attacks are measured: random ones, the same in every cell of a pool; never canaries."""

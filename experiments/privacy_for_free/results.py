@@ -31,14 +31,24 @@ def run_parts(frame: Frame, only: Sequence[str] = ()) -> Path:
         if id in ABSENT:
             raise InputError(f"--only {id}: this part is absent: {ABSENT[id]}")
     wanted = [id for id in (only or IDS) if id not in ABSENT]
-    begun = time.monotonic()
-    for place, id in enumerate(wanted):
-        if finished(frame, id) is None:
-            _run(frame, id)
+    missing = [id for id in wanted if finished(frame, id) is None]
+    share, begun = usual_seconds(), time.monotonic()
+    for place, id in enumerate(missing):
+        _run(frame, id)
         spent = time.monotonic() - begun
-        left = spent / (place + 1) * (len(wanted) - place - 1)
-        frame.say(f"{id} done, {place + 1} of {len(wanted)}; {spent:.0f} s so far, about {left:.0f} s to go")
+        done, rest = (
+            sum(share.get(other, 1.0) for other in ids) for ids in (missing[: place + 1], missing[place + 1 :])
+        )
+        left = spent * rest / max(done, 1.0)
+        frame.say(f"{id} done, {len(missing) - place - 1} to go; {spent:.0f} s so far, about {left:.0f} s more")
     return collect(frame)
+
+
+def usual_seconds() -> dict[str, float]:
+    """Seconds of each part in the kept laptop run, by which the time to go is judged."""
+    kept = HERE / "laptop" / "results.json"
+    stored = json.loads(kept.read_text()) if kept.exists() else {}
+    return {id: stored[id]["seconds"] for id in IDS if id in stored}
 
 
 def finished(frame: Frame, id: str) -> dict[str, Any] | None:
