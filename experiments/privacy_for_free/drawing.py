@@ -20,7 +20,7 @@ def draw(figure: dict[str, Any], salt: str) -> str:
         return ""
     painter = {"roc": _roc, "lines": _lines, "points": _points, "bars": _bars}[figure["kind"]]
     rows = len({place for series in figure["series"] for place in series["x"]}) * len(figure["series"])
-    height = 0.9 + 0.2 * max(rows, 4) if figure["kind"] == "bars" else 3.0
+    height = 0.9 + (0.2 if rows <= 24 else 0.1) * max(rows, 4) if figure["kind"] == "bars" else 3.0
     height += 0.15 * len(figure["series"])  # of the legend
     canvas, axes = _canvas(height)
     painter(axes, figure)
