@@ -8,7 +8,22 @@ from typing import Any
 
 import numpy as np
 
-COLOURS = ("#3b6fe0", "#e0662f", "#1a936f", "#a23bb8", "#b8901a", "#6b7a90", "#d6336c", "#2aa1b3", "#7d5a3c", "#8a8f00")
+COLOURS = (
+    "#3b6fe0",
+    "#e0662f",
+    "#1a936f",
+    "#a23bb8",
+    "#b8901a",
+    "#6b7a90",
+    "#d6336c",
+    "#2aa1b3",
+    "#7d5a3c",
+    "#8a8f00",
+    "#5b4bb0",
+    "#e08aa8",
+    "#3f7d6b",
+    "#c9b23c",
+)
 INK = "#010203"  # stands for the colour of the page's text, whatever the scheme
 LOWEST = 1e-3  # of a ROC's axes
 WIDTH, LABEL = 4.5, 32  # inches; letters of a name on an axis
