@@ -34,6 +34,9 @@ app = typer.Typer(
 # -- options shared by commands ------------------------------------------------------------------------------------
 
 DATA = Annotated[str, typer.Option("--data", help="A built-in dataset (dpcond datasets) or a path to your own.")]
+DATA_OR_RELEASE = Annotated[
+    str, typer.Option("--data", help="A built-in dataset, a path to your own, or with --privacy free a release.")
+]
 ROOT = Annotated[Path | None, typer.Option("--data-root", help="Folder of built-in datasets; default $DPCOND_DATA.")]
 RECORDS = Annotated[int | None, typer.Option(help="Your data: declared (public, nominal) number of records.")]
 CLASSES = Annotated[str | None, typer.Option(help="Your data: declared classes, a number or names with commas.")]
@@ -43,11 +46,19 @@ COUNTS = Annotated[
     bool,
     typer.Option("--public-counts", help="Declare the exact number of records per class public (as benchmarks do)."),
 ]
-METHOD = Annotated[str | None, typer.Option("--method", "-m", help="Condensation method (dpcond methods). Default auto: the recommended one.")]
+METHOD = Annotated[
+    str | None,
+    typer.Option("--method", "-m", help="Condensation method (dpcond methods). Default auto: the recommended one."),
+]
 EPSILON = Annotated[float | None, typer.Option("--epsilon", "-e", help="Privacy budget, 0.05 to 100. Default 1.")]
 DELTA = Annotated[float | None, typer.Option(help="Failure probability, below 1/records. Default 1e-5.")]
 ADJACENCY = Annotated[str | None, typer.Option(help="add_remove (default) or replace_one.")]
-PRIVACY = Annotated[str | None, typer.Option(help="dp (default), or none: no noise, no promise, same code.")]
+PRIVACY = Annotated[
+    str | None,
+    typer.Option(
+        help="dp (default); none: no noise, no promise, same code; free: condense a release once more, at no cost."
+    ),
+]
 NOISE = Annotated[str | None, typer.Option(help="gaussian (default), or discrete: hardened against float attacks.")]
 IPC = Annotated[int | None, typer.Option(help="Synthetic records per class. Default 10.")]
 SEED = Annotated[int | None, typer.Option(help="Public seed of networks and initialisation; never of noise.")]
@@ -179,11 +190,15 @@ def methods(
 ) -> None:
     """List the methods, or the options of one."""
     from dpcond.methods import registry
+    from dpcond.methods.auto import AUTO, RULE
 
     if name is None:
         rows = [{"method": m.name, "what it does": m.summary, "source": m.source} for m in registry.METHODS.values()]
-        rows.insert(0, {"method": "auto", "what it does": "the recommended one for the data, by rule", "source": "ours"})
+        rows.insert(0, {"method": AUTO, "what it does": "the recommended one for the data, by rule", "source": "ours"})
         _table("methods", rows)
+        return
+    if name == AUTO:
+        typer.echo("auto: " + RULE)
         return
     fields = registry.get(name).options.model_fields
     _table(
@@ -262,7 +277,7 @@ def plan_command(
 
 @app.command()
 def condense(
-    data: DATA,
+    data: DATA_OR_RELEASE,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; the release goes to OUT/release.")],
     data_root: ROOT = None,
     method: METHOD = None,
@@ -298,7 +313,10 @@ def condense(
         seed=seed,
         device=device,
     )
-    loaded = _load(data, data_root, records, classes, schema, public_counts)
+    free = chosen.privacy.mode == "free"
+    if free and (data_root or records or classes or schema or public_counts):
+        raise InputError("--privacy free: a release declares its data itself; leave --records, --classes and the like out")
+    loaded = data if free else _load(data, data_root, records, classes, schema, public_counts)
     with _progress() as (advance, spend):
         release = run(loaded, chosen, out, resume=resume, progress=advance, spending=spend)
     promise = (

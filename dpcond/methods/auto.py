@@ -12,6 +12,9 @@ from dpcond.spec import DataSpec
 AUTO = "auto"
 MANY = 10_000  # records from which a teacher and clusters are worth their shares
 SMALL = 16  # side of an image below which scattering has too little to look at
+RULE = (
+    f"taught for {MANY:,} images or more of at least {SMALL}×{SMALL}; merf for tables, and for fewer or smaller images"
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,6 @@ def choose(spec: DataSpec) -> Choice:
         )
     if spec.records < MANY or min(spec.shape[1:]) < SMALL:
         return Choice(
-            "merf", f"{spec.records:,} small images: few or small enough that one release of random features is best"
+            "merf", f"{spec.records:,} images, few or small: one release of random features keeps most of them"
         )
     return Choice("taught", f"{spec.records:,} images: enough for a private teacher and clusters beside the means")

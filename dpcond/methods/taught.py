@@ -152,7 +152,7 @@ def rehearse(spec: DataSpec, options: TaughtOptions, run: Run) -> Cost:
 
 METHOD = Method(
     name="taught",
-    summary="kernel mean matching from private class Gaussians, guided and labelled by a private teacher",
+    summary="kernel mean matching from private clusters, guided and labelled by a private teacher",
     source="ours; parts: Zhang et al., AAAI 2024 (M3D), Tramèr & Boneh, ICLR 2021 (scattering under DP-SGD)",
     options=TaughtOptions,
     stages=stages,

@@ -128,5 +128,5 @@ def test_auto_chooses_by_public_metadata_and_says_so():
     assert Config().method == "auto"
     made = plan(SPEC, Config())
     assert made.public["method"] == "merf"
-    assert "2,400 small images" in made.public["chosen"]
+    assert "2,400 images, few or small" in made.public["chosen"]
     assert "chosen" not in plan(SPEC, Config(method="merf")).public
