@@ -28,6 +28,7 @@ RECORDS = 600  # declared records that a cluster needs: below, its mean drowns i
 ROUNDS = 2
 RADIUS = 0.42  # coefficients are clipped at this norm, in units of an image of which every value is at its bound
 COUNT = 0.5  # weight of the coordinate that counts, in units of that norm
+GRID = 4096  # centres are whole multiples of 1/GRID
 DRAWN = 3000  # of a class' Gaussian, on which the first centres are found
 
 
@@ -181,7 +182,8 @@ class Subspace:
         classes, cells, q = centres.shape
         rows = Coordinates(self.transform, self.centre, self.basis, self.radius, COUNT).to(self.device)
         feature = Feature(rows, q + 1, math.sqrt(1 + COUNT**2))
-        query = CellSums(feature, torch.cat([centres, torch.full((classes, cells, 1), COUNT)], 2), CLUSTERS)
+        asked = (centres * GRID).round() / GRID  # a resumed run, on other kernels, asks the very same question
+        query = CellSums(feature, torch.cat([asked, torch.full((classes, cells, 1), COUNT)], 2), CLUSTERS)
         try:
             answer = self._ask(CLUSTERS, index, query)
         except AnswerLost:

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+import dpcond
+from dpcond import pipeline
 from dpcond.config import Config
 from dpcond.data import Records
 from dpcond.methods import auto, registry
@@ -19,6 +21,7 @@ from dpcond.pipeline import plan
 from dpcond.privacy.curator import Curator
 from dpcond.privacy.ledger import Ledger
 from dpcond.privacy.plan import make_plan
+from dpcond.release import verify
 from dpcond.spec import DataSpec
 from dpcond.synthetic import SyntheticSet
 
@@ -119,6 +122,28 @@ def test_a_step_looks_at_equally_many_of_each_class():
     assert len(set(picked.tolist())) == 4
     assert some_of_each(synthetic, 5, torch.Generator()) is None
     assert some_of_each(synthetic, None, torch.Generator()) is None
+
+
+@pytest.fixture
+def digits():
+    return dpcond.load("digits", public_counts=True)
+
+
+def test_an_interrupted_run_goes_on_and_verifies(digits, tmp_path):
+    """Every kept answer is found again: the clusters' questions depend on what the moments answered."""
+    options = {"networks": 4, "width": 4, "frequencies": 8, "steps": 3, "teacher_steps": 3}
+    config = Config.model_validate({"method": "taught", "ipc": 2, "options": options, "engine": {"device": "cpu"}})
+
+    def stop(done, total, message):
+        if message == "asking" and done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run(digits, config, tmp_path / "run", progress=stop)
+    release = pipeline.run(digits, config, tmp_path / "run", resume=True)
+    assert len(Ledger.read(tmp_path / "run" / "ledger.jsonl").events()) == len(release.privacy["events"])
+    report = verify(tmp_path / "run" / "release")
+    assert all(check.ok for check in report.checks), report
 
 
 def test_auto_chooses_by_public_metadata_and_says_so():
