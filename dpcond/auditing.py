@@ -72,6 +72,8 @@ def audit_release(
     if (out / "audit.json").exists():
         raise InputError(f"{out} holds an audit already; give another --out")
     release = Release.load(path)
+    if threat == "procedure" and "made_from" in release.privacy:
+        raise InputError(f"{path} was made from another release: audit the procedure that asked the data, that one's")
     claimed = release.epsilon if release.private else None
     delta = release.privacy["delta"] or 1e-5
     try:

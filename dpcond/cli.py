@@ -315,7 +315,11 @@ def condense(
     )
     free = chosen.privacy.mode == "free"
     if free and (data_root or records or classes or schema or public_counts):
-        raise InputError("--privacy free: a release declares its data itself; leave --records, --classes and the like out")
+        raise InputError(
+            "--privacy free: a release declares its data itself; leave --records, --classes and the like out"
+        )
+    if not free and (Path(data) / "manifest.json").is_file():
+        raise InputError(f"{data} is a release: condense it once more, at no cost, with --privacy free")
     loaded = data if free else _load(data, data_root, records, classes, schema, public_counts)
     with _progress() as (advance, spend):
         release = run(loaded, chosen, out, resume=resume, progress=advance, spending=spend)

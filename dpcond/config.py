@@ -9,9 +9,9 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dpcond.errors import InputError
 
@@ -23,8 +23,10 @@ class _Strict(BaseModel):
 class PrivacyConfig(_Strict):
     """The promise that is asked for."""
 
-    mode: Literal["dp", "none"] = Field(
-        "dp", description="'none' runs the same code without noise and promises nothing"
+    mode: Literal["dp", "none", "free"] = Field(
+        "dp",
+        description="'none' runs the same code without noise and promises nothing; 'free' condenses a release once more, "
+        "under the promise it has",
     )
     epsilon: float = Field(1.0, description="budget, 0.05 to 100")
     delta: float = Field(1e-5, description="failure probability; below one over the declared number of records")
@@ -32,6 +34,13 @@ class PrivacyConfig(_Strict):
     noise: Literal["gaussian", "discrete"] = Field(
         "gaussian", description="'discrete' is hardened against float attacks"
     )
+
+    @model_validator(mode="after")
+    def _free_keeps_its_promise(self) -> Self:
+        stated = sorted(self.model_fields_set - {"mode"})
+        if self.mode == "free" and stated:
+            raise ValueError(f"mode free keeps the promise of the release it condenses: leave {stated[0]} out")
+        return self
 
 
 class EngineConfig(_Strict):

@@ -1,4 +1,4 @@
-"""From a dataset and a budget to a release: plan, then spend, then write."""
+"""From a dataset and a budget to a release: plan, then spend, then write. Or from a release to a further one, for free."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from dpcond import __version__
-from dpcond.config import Config, checked
+from dpcond.config import Config, PrivacyConfig, checked
 from dpcond.data import Data
 from dpcond.errors import InputError
 from dpcond.methods import registry
@@ -28,7 +29,8 @@ from dpcond.privacy.events import Event
 from dpcond.privacy.ledger import Ledger
 from dpcond.privacy.noise import DiscreteGaussianNoise, GaussianNoise, NoiseSource, SeededEntropy
 from dpcond.privacy.plan import Plan, canonical, make_plan
-from dpcond.release import Release, statement
+from dpcond.release import Release, statement, verified
+from dpcond.release.lineage import check, inherit
 from dpcond.spec import DataSpec
 
 Spending = Callable[[float, float], None]
@@ -47,8 +49,12 @@ def plan(spec: DataSpec, config: Config, *, noise: NoiseSource | None = None) ->
         noise: a source other than the operating system's, for tests; it is written into the plan.
 
     Raises:
-        InputError: an unknown method or option, or a budget outside its range.
+        InputError: an unknown method or option, a budget outside its range, or mode free, which asks records nothing.
     """
+    if config.privacy.mode == "free":
+        raise InputError(
+            "privacy free asks nothing of records, so it has no plan: condense a release, data = RUN/release"
+        )
     choice = choose(spec) if config.method == AUTO else None
     method = registry.get(choice.method if choice else config.method, spec)
     options = checked(method.options, config.options, f"options of {method.name}")
@@ -113,10 +119,10 @@ def _duration(seconds: float) -> str:
 
 
 def condense(
-    data: Data,
+    data: Data | Release | str | Path,
     method: str = "auto",
-    epsilon: float = 1.0,
-    delta: float = 1e-5,
+    epsilon: float | None = None,
+    delta: float | None = None,
     ipc: int = 10,
     *,
     privacy: str = "dp",
@@ -130,9 +136,11 @@ def condense(
     """Condense ``data`` into ``ipc`` synthetic records per class within (``epsilon``, ``delta``).
 
     Args:
-        data: from :func:`dpcond.load`.
+        data: from :func:`dpcond.load`; with ``privacy="free"`` a release, or the path of one.
         method: ``taught``, ``dm``, ``dc``, ``mmd``, ``merf``, or ``auto``: the recommended one.
-        privacy: ``"none"`` runs without noise and promises nothing.
+        epsilon, delta: the budget; default 1 and 1e-5.
+        privacy: ``"none"`` runs without noise and promises nothing; ``"free"`` condenses the synthetic records of a
+            release, which are public, without noise and under the promise that the release has.
         options: the method's own options.
         seed: public; of networks and initialisation, never of noise.
         out: folder of the run, with its ledger and the release; without it, a temporary one, kept if the run fails.
@@ -145,20 +153,22 @@ def condense(
         >>> data = dpcond.load("digits")
         >>> release = dpcond.condense(data, method="merf", epsilon=2.0, delta=1e-5, ipc=5)
         >>> release.save("my-release")
+        >>> smaller = dpcond.condense("my-release", method="dc", privacy="free", ipc=1)
     """
+    budget = {name: value for name, value in {"epsilon": epsilon, "delta": delta}.items() if value is not None}
     tree = {
         "method": method,
         "ipc": ipc,
         "seed": seed,
         "options": dict(options or {}),
-        "privacy": {"mode": privacy, "epsilon": epsilon, "delta": delta},
+        "privacy": {"mode": privacy, **budget},
         "engine": {"device": device},
     }
     return run(data, checked(Config, tree, "condense"), out, resume=resume, progress=progress)
 
 
 def run(
-    data: Data,
+    data: Data | Release | str | Path,
     config: Config,
     out: str | Path | None = None,
     *,
@@ -177,6 +187,10 @@ def run(
     Raises:
         InputError: the folder is in use, the budget or the options changed since the interrupted run, and the like.
     """
+    if not isinstance(data, Data):
+        if resume:
+            raise InputError("privacy free spends nothing and leaves nothing to resume: start it again in a new folder")
+        return _free(data, config, None if out is None else Path(out), progress)
     if out is None:
         scratch = Path(tempfile.mkdtemp(prefix="dpcond-"))
         try:
@@ -221,12 +235,9 @@ def _run(
             batch=config.engine.batch,
             on_release=None if spending is None else _tracker(ledger, planned, spending),
         )
-        method = registry.get(planned.public["method"], spec)
-        options = method.options(**planned.public["options"])
-        context = Run(config.ipc, config.seed, device, progress, folder / "checkpoints")
-        synthetic = method.condense(curator, options, context)
-        with torch.no_grad():
-            x, y = synthetic.clamp_().decode()
+        method, x, y, soft_labels = _synthesise(
+            curator, Run(config.ipc, config.seed, device, progress, folder / "checkpoints")
+        )
         promise = statement(
             planned,
             ledger.events(),
@@ -235,7 +246,64 @@ def _run(
             noise=f"{NOISE_WORDS[planned.public['noise']]}; entropy: {planned.public['entropy']}",
             noise_private=planned.private and source.entropy.private,
         )
-        return Release(x, y, spec, promise, method.name, _about(planned), synthetic.soft_labels, ledger.path)
+        return Release(x, y, spec, promise, method, _about(planned), soft_labels, ledger.path)
+
+
+def _synthesise(curator: Curator, context: Run) -> tuple[str, Tensor, Tensor, Tensor | None]:
+    """What the planned method makes of a curator's answers: its name, records, labels and soft labels."""
+    public = curator.plan.public
+    method = registry.get(public["method"], curator.spec)
+    synthetic = method.condense(curator, method.options(**public["options"]), context)
+    with torch.no_grad():
+        x, y = synthetic.clamp_().decode()
+    return method.name, x, y, synthetic.soft_labels
+
+
+def _free(source: Release | str | Path, config: Config, out: Path | None, progress: Progress) -> Release:
+    """Condense a verified release once more. Its records are public, so they need no noise and cost nothing.
+
+    No :class:`Data` gets here: what the curator answers from is what :func:`verified` has read. Answers and ledger of this
+    run protect nothing and vanish with it.
+    """
+    if config.privacy.mode != "free" or not isinstance(source, Release | str | Path):
+        what = f"{source}" if isinstance(source, str | Path) else type(source).__name__  # never what it holds
+        raise InputError(f"{what} as data: load private records with dpcond.load; a release needs privacy='free'")
+    if out is not None:
+        _refuse_in_use(out, source)
+    device = resolve_device(config.engine.device)
+    reuse_freed_memory()
+    with tempfile.TemporaryDirectory(prefix="dpcond-") as scratch:
+        folder, found = Path(scratch) / "run", verified(source, Path(scratch) / "source")
+        open_config = config.model_copy(update={"privacy": PrivacyConfig(mode="none")})
+        spec = found.spec()
+        planned = plan(spec, open_config)
+        with _open(folder, planned, False) as ledger:
+            curator = Curator(
+                spec,
+                planned,
+                found,
+                ledger,
+                noise=noise_source(open_config),
+                answers=folder / "answers",
+                device=device,
+                batch=config.engine.batch,
+            )
+            context = Run(config.ipc, config.seed, device, progress, folder / "checkpoints")
+            method, x, y, soft_labels = _synthesise(curator, context)
+        first, options = found.release, _about(planned)
+        promise = inherit(found.privacy, found.manifest, len(found), method, options)
+        release = Release(x, y, first.spec, promise, method, options, soft_labels, first.ledger)
+        check(release)
+    if out is not None:
+        release.save(out / "release")
+    return release
+
+
+def _refuse_in_use(out: Path, source: Release | str | Path) -> None:
+    if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
+        raise InputError(f"{out} is not empty: give a new or empty folder")
+    if not isinstance(source, Release) and Path(source).expanduser().resolve() in out.resolve().parents:
+        raise InputError(f"{out} is inside the release {source}: give another --out")
 
 
 def _tracker(ledger: Ledger, planned: Plan, spending: Spending) -> Callable[[str, int], None]:

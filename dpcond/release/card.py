@@ -37,6 +37,8 @@ def render(spec: DataSpec, privacy: dict[str, Any], method: str, options: dict[s
             confidence=f"{100 / (1 + math.exp(-epsilon)):.4g}",
             stages=privacy.get("plan", {}).get("stages", []),
             chosen=privacy.get("plan", {}).get("public", {}).get("chosen"),
+            first=privacy.get("plan", {}).get("public", {}).get("method", "not stated"),
+            made_from=privacy.get("made_from", []),
             accountants={k: v for k, v in privacy.get("accountants", {}).items() if v is not None},
         )
         .encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ from dpcond.spec import DataSpec
 if TYPE_CHECKING:
     import pandas
 
+RECORDS = "records_sha256"  # in privacy.json: which records and labels the promise is about
+
 
 @dataclass(eq=False)
 class Release(Dataset[tuple[Tensor, int]]):
@@ -30,15 +33,16 @@ class Release(Dataset[tuple[Tensor, int]]):
         x: [M, *shape] float32, NORMALISED by the spec's public constants; :meth:`images` and :meth:`frame` undo it.
         y: [M] int64 labels, indices into ``spec.classes``.
         spec: the public description of the original data, enough to decode.
-        privacy: the promise, as :func:`dpcond.release.statement` builds it.
+        privacy: the promise, as :func:`dpcond.release.statement` builds it; the hash of the records is added to it.
         method: the method's name.
         options: its public options, JSON values.
         soft_labels: [M, C] float32 label weights, when the method learned them.
         ledger: the ledger to put beside the records; read once, here, so that the file need not outlive the run.
+        charges: its content.
 
     Raises:
-        InputError: tensors that do not fit the spec, a value that is not finite, an inconsistent promise, a ledger that
-            cannot be read.
+        InputError: tensors that do not fit the spec, a value that is not finite, an inconsistent promise or one made for
+            other records, a ledger that cannot be read.
     """
 
     x: Tensor
@@ -72,9 +76,12 @@ class Release(Dataset[tuple[Tensor, int]]):
         if epsilon_of(self.privacy) < float("inf") and self.ledger is None:
             raise InputError("release: a private release carries its ledger; give ledger=PATH")
         try:
-            self._charges = None if self.ledger is None else Path(self.ledger).read_bytes()
+            self.charges = None if self.ledger is None else Path(self.ledger).read_bytes()
         except OSError as error:
             raise InputError(f"release: ledger {self.ledger} cannot be read ({error.strerror})") from None
+        if self.privacy.get(RECORDS, self._digest()) != self._digest():
+            raise InputError("release: these are not the records that its promise was made for")
+        self.privacy = {**self.privacy, RECORDS: self._digest()}
 
     def __len__(self) -> int:
         return len(self.y)
@@ -109,6 +116,8 @@ class Release(Dataset[tuple[Tensor, int]]):
         bundle.write_folder(path, self._files(), overwrite)
 
     def _files(self) -> dict[str, bytes]:
+        if self._digest() != self.privacy[RECORDS]:
+            raise InputError("release: its records or labels changed since it was made, and its promise is not theirs")
         title = f"{self.spec.name} · {self.method} · {len(self)} synthetic records · {in_words(self.privacy)}"
         files = {
             bundle.DATA: self._tensors(),
@@ -117,9 +126,13 @@ class Release(Dataset[tuple[Tensor, int]]):
             bundle.CARD: card.render(self.spec, self.privacy, self.method, self.options, len(self)),
             bundle.PREVIEW: preview.render(self.x.numpy(), self.y.numpy(), self.spec, title),
         }
-        if self._charges is not None:
-            files[bundle.LEDGER] = self._charges
+        if self.charges is not None:
+            files[bundle.LEDGER] = self.charges
         return files
+
+    def _digest(self) -> str:
+        tensors = (self.x, self.y, self.soft_labels)
+        return hashlib.sha256(b"".join(t.numpy().tobytes() for t in tensors if t is not None)).hexdigest()
 
     def _tensors(self) -> bytes:
         from safetensors.torch import save

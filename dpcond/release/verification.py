@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dpcond.errors import InputError
 from dpcond.release import bundle
 from dpcond.release.privacy_statement import declared, epsilon_of, in_words
 from dpcond.spec import DataSpec
@@ -61,6 +62,7 @@ def verify(path: str | Path) -> VerifyReport:
         ("ledger is whole and its chain holds", found.chain),
         ("every charge is stated and in the plan", found.charges),
         ("plan is the stated one", found.plan),
+        ("promise is the one of its source", found.lineage),
         ("epsilon recomputed from the ledger", found.recompute),
         ("card states the same promise", found.card),
     ]
@@ -109,6 +111,10 @@ class _Release:
         from dpcond.release.reading import open_release
 
         release = open_release(self.folder)
+        options, classes = release.options, release.spec.num_classes
+        made = options["ipc"] * options.get("factor", 1) ** 2 * classes if "ipc" in options else len(release)
+        if len(release) != made:
+            raise _Failed(f"{len(release)} records, where its options make {made}")
         return f"{len(release)} records of shape {release.spec.shape}, {release.spec.num_classes} classes"
 
     def statement(self) -> str:
@@ -144,6 +150,7 @@ class _Release:
 
     def plan(self) -> str:
         from dpcond.privacy.plan import Plan
+        from dpcond.release.lineage import MADE_FROM
         from dpcond.release.reading import open_release
 
         if self._no_ledger():
@@ -153,9 +160,9 @@ class _Release:
             raise _Failed(f"the ledger opens with plan {plan.hash}, privacy.json states {privacy['plan_hash']}")
         if "spec" in plan.public and plan.public["spec"] != self._json(bundle.SPEC):
             raise _Failed("spec.json is not the data description of the plan")
-        method = open_release(self.folder).method
-        if plan.public.get("method", method) != method:
-            raise _Failed(f"the release names method {method!r}, the plan {plan.public['method']!r}")
+        release = open_release(self.folder)
+        if MADE_FROM not in privacy:  # else the plan is the one of its source, and so is what it says of the method
+            _same_procedure(plan.public, release.method, release.options)
         if privacy["private"] and not plan.private:
             raise _Failed("privacy.json promises privacy, the plan has no noise")
         if privacy["private"] and ("NOT PRIVATE" in str(plan.public.get("entropy")) or not privacy["noise"]["private"]):
@@ -166,6 +173,15 @@ class _Release:
         if unsaid:
             raise _Failed(f"privacy.json leaves out what it assumes: {unsaid[0]}")
         return f"sha256 {plan.hash}"
+
+    def lineage(self) -> str:
+        from dpcond.release.lineage import check
+        from dpcond.release.reading import open_release
+
+        try:
+            return check(open_release(self.folder))
+        except InputError as fault:
+            raise _Failed(str(fault)) from None
 
     def recompute(self) -> str:
         from dpcond.privacy.certificate import certify, round_up
@@ -196,4 +212,17 @@ class _Release:
         text = (self.folder / bundle.CARD).read_text(encoding="utf-8")
         if f"**{promise}**" not in text.splitlines():
             raise _Failed(f"card.md does not state {promise}")
+        for step in self._json(bundle.PRIVACY).get("made_from", []):
+            if step["source"] not in text:
+                raise _Failed(f"card.md does not name the source {step['source']}")
         return promise
+
+
+def _same_procedure(public: dict[str, Any], method: str, options: dict[str, Any]) -> None:
+    """Raise unless a release names the method and the options of its plan (where the plan says them)."""
+    if public.get("method", method) != method:
+        raise _Failed(f"the release names method {method!r}, the plan {public['method']!r}")
+    planned = {name: public[name] for name in ("ipc", "seed") if name in public} | public.get("options", options)
+    differ = [name for name in sorted({*planned, *options}) if planned.get(name) != options.get(name)]
+    if differ:
+        raise _Failed(f"the release names another {differ[0]} than the plan")

@@ -31,7 +31,7 @@ def test_an_honest_release_verifies(saved, run):
     assert report.ok, failed(report)
     # The oracle: certify what the plan allows, all of which was charged.
     assert report.epsilon == report.stated == certify(run.plan.events(), 1e-5, "add_remove").epsilon
-    assert len(report.checks) == 8
+    assert len(report.checks) == 9
     assert all(check.detail for check in report.checks)
 
 
