@@ -291,7 +291,7 @@ def _free(source: Release | str | Path, config: Config, out: Path | None, progre
             context = Run(config.ipc, config.seed, device, progress, folder / "checkpoints")
             method, x, y, soft_labels = _synthesise(curator, context)
         first, options = found.release, _about(planned)
-        promise = inherit(found.privacy, found.manifest, len(found), method, options)
+        promise = inherit(found.privacy, found.manifest, method, options)
         release = Release(x, y, first.spec, promise, method, options, soft_labels, first.ledger)
         check(release)
     if out is not None:

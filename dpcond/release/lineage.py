@@ -15,18 +15,15 @@ from dpcond.release import bundle
 from dpcond.release.release import RECORDS, Release
 
 MADE_FROM = "made_from"
+STEP = {"source", "manifest", RECORDS, "method", "options"}
 
 
-def inherit(
-    privacy: dict[str, Any], manifest: dict[str, Any], size: int, method: str, options: dict[str, Any]
-) -> dict[str, Any]:
-    """What ``privacy.json`` says of what ``method`` made of a release of ``size`` records with that promise and manifest."""
+def inherit(privacy: dict[str, Any], manifest: dict[str, Any], method: str, options: dict[str, Any]) -> dict[str, Any]:
+    """What ``privacy.json`` says of what ``method`` made of a release with that promise and that manifest."""
     step = {
         "source": _sha256(bundle.to_bytes(manifest)),
         "manifest": manifest,
-        "records": size,
         RECORDS: privacy.get(RECORDS),
-        "labels": "hard",
         "method": method,
         "options": options,
     }
@@ -46,6 +43,8 @@ def check(release: Release) -> str:
     steps, inherited = release.privacy[MADE_FROM], dict(release.privacy)
     if not steps:
         raise InputError(f"{MADE_FROM} is there and holds no step")
+    if any(set(step) != STEP for step in steps):
+        raise InputError(f"a step of {MADE_FROM} has other fields than {', '.join(sorted(STEP))}")
     if (steps[-1]["method"], steps[-1]["options"]) != (release.method, release.options):
         raise InputError(
             f"the release names method {release.method!r}, its last step {steps[-1]['method']!r}, or options differ"

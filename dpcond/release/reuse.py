@@ -73,7 +73,7 @@ def verified(source: str | Path | Release, copy: Path) -> Source:
     report = verify(copy)
     fault = next((check for check in report.checks if not check.ok), None)
     if fault is not None:
-        raise _refused(name, f"{fault.name}: NO, {fault.detail}")
+        raise _refused(name, f"{fault.name}: NO, {fault.detail}".replace(str(copy), name))
     privacy, manifest = (json.loads((copy / name).read_bytes()) for name in (bundle.PRIVACY, bundle.MANIFEST))
     return Source(open_release(copy), privacy, manifest)
 
