@@ -107,7 +107,9 @@ def test_soft_labels_are_judged_apart(run, tmp_path, monkeypatch):
     shutil.rmtree(tmp_path / "results")
     path = tmp_path / "runs" / "small" / "seed-0" / "run" / "release"
     release = Release.load(path)
-    promise = {name: value for name, value in release.privacy.items() if name != "records_sha256"}  # of hard labels alone
+    promise = {
+        name: value for name, value in release.privacy.items() if name != "records_sha256"
+    }  # of hard labels alone
     release = replace(release, soft_labels=torch.full((20, 10), 0.1), privacy=promise)
     release.save(path, overwrite=True)
     seen = []
