@@ -76,7 +76,7 @@ def test_only_the_field_s_protocol_stands_beside_targets_and_published_numbers()
     assert not any("reached**" in line for line in lines)
     quick = next(line for line in lines if "*quick*" in line and "90.0" in line)
     assert quick.endswith("| – | – | – |")
-    assert any("Fashion-MNIST | 1 | 10 | `auto` | dc | not run" in line for line in lines)
+    assert any("Fashion-MNIST | 1 | 10 | `auto` † | dc | not run" in line for line in lines)
 
 
 def test_what_was_not_run_says_so_and_names_its_command():
