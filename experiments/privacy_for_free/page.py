@@ -45,6 +45,7 @@ def render(results: dict[str, Any], views: dict[str, dict[str, Any]]) -> str:
         advice=owner_advice(owner),
         absent=results["absent"],
         seconds=sum(part["seconds"] for part in parts_of(results).values()),
+        shadow_seconds=sum(sum(cost.values()) for cost in results["cells"].values()),
         agreed=tally([row for part in views.values() for row in part["checks"]]),
     )
 
