@@ -60,9 +60,14 @@ def finished(frame: Frame, id: str) -> dict[str, Any] | None:
     return stored if stored.get("sizes") == sizes(frame.profile, id) else None
 
 
+#: Parts that make their private runs by another part's sizes.
+READS = {"E18": ("E9",)}
+
+
 def sizes(profile: Profile, id: str) -> str:
-    """Hash of the profile and of this part's own sizes."""
-    given = profile.model_copy(update={"parts": {id: profile.part(id)}}).model_dump_json()
+    """Hash of the profile, of this part's own sizes and of those it reads beside them."""
+    read = {name: profile.part(name) for name in (id, *READS.get(id, ()))}
+    given = profile.model_copy(update={"parts": read}).model_dump_json()
     return hashlib.sha256(given.encode()).hexdigest()[:16]
 
 

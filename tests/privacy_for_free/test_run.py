@@ -62,6 +62,8 @@ def test_a_part_depends_on_the_profile_and_on_its_own_sizes_only() -> None:
     longer = profile.model_copy(update={"parts": profile.parts | {"E6": {"steps": [9]}}})
     assert sizes(longer, "E6") != sizes(profile, "E6")
     assert sizes(longer, "E5") == sizes(profile, "E5")
+    plane = profile.model_copy(update={"parts": {**profile.parts, "E9": {"epsilons": [3.0]}}})
+    assert sizes(plane, "E18") != sizes(profile, "E18"), "E18 makes its releases by the sizes of E9"
     assert sizes(profile.model_copy(update={"shadows": 16}), "E5") != sizes(profile, "E5")
 
 
