@@ -40,7 +40,7 @@ def test_a_committed_result_is_of_its_row(name):
 
 @pytest.mark.parametrize("name", [name for name, result in RESULTS.items() if result["private"]])
 def test_a_committed_private_result_keeps_its_budget(name):
-    """The promise and every tight accountant are within the target; PRV's upper end within its grid's two percent."""
+    """The promise and every tight accountant are within the target; PRV's upper end within its grid's two percent, or hundredth."""
     result = RESULTS[name]
     for one in result["runs"]:
         by = one["epsilon_by_accountant"]
@@ -49,7 +49,7 @@ def test_a_committed_private_result_keeps_its_budget(name):
         assert one["epsilon"] <= result["epsilon"]
         assert by[one["quoted"]] <= result["epsilon"]
         assert by["pld"] <= result["epsilon"] * (1 + 1e-3)
-        assert by.get("prv", 0.0) <= result["epsilon"] * 1.02
+        assert by.get("prv", 0.0) <= max(1.02 * result["epsilon"], result["epsilon"] + 0.011)
         assert by["rdp"] >= by["pld"] - 1e-3  # RDP is looser, never tighter
     assert result["verified"] is True
     if result["method"] != "teacher":  # every seed is a release of its own
