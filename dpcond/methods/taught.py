@@ -21,7 +21,7 @@ from dpcond.augment import default_strategy
 from dpcond.errors import InputError
 from dpcond.methods.base import Cost, Method, Options, Run, seconds, with_counts
 from dpcond.methods.clusters import cluster_stages, varied_start
-from dpcond.methods.dm import default_rate
+from dpcond.methods.dm import default_networks, default_rate
 from dpcond.methods.features import network_feature
 from dpcond.methods.matching import match_means, rehearse_means, release_means
 from dpcond.methods.teacher import Teacher, rehearse_teacher, teacher_features, teacher_stage, train_teacher
@@ -63,16 +63,11 @@ class TaughtOptions(Options):
     lr: float = Field(0.02, gt=0, description="Adam's step on the pixels")
 
 
-def default_networks(spec: DataSpec) -> int:
-    """Networks that the declared size affords."""
-    return max(4, min(100, spec.records // 600))
-
-
 def stages(spec: DataSpec, ipc: int, options: TaughtOptions) -> tuple[Stage, ...]:
     """The five stages (and the class counts before them, when they are private)."""
     kernel = Stage(
         STAGE,
-        options.networks or default_networks(spec),
+        options.networks or max(4, default_networks(spec) // 2),
         spec.num_classes * 2 * options.frequencies,
         share=1.0 - MEANS - MOMENTS - options.clusters - options.teacher,
         sampling_rate=options.rate or default_rate(spec),

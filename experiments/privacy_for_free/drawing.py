@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from typing import Any
 
 import numpy as np
@@ -194,11 +195,11 @@ def _canvas(height: float) -> tuple[Any, Any]:
 
 
 def _svg(canvas: Any, salt: str) -> str:
-    """SVG text without XML header, dates or ids that change from run to run; its ink is the page's."""
+    """SVG text without XML header, dates, indentation or ids that change from run to run; its ink is the page's."""
     import matplotlib
 
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none", "font.family": "sans-serif"}):
         canvas.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
     text = buffer.getvalue()
-    return text[text.index("<svg") :].replace(INK, "currentColor")
+    return re.sub(r"\s*\n\s*", "\n", text[text.index("<svg") :]).replace(INK, "currentColor")
