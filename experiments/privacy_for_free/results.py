@@ -39,8 +39,9 @@ def run_parts(frame: Frame, only: Sequence[str] = ()) -> Path:
         done, rest = (
             sum(share.get(other, 1.0) for other in ids) for ids in (missing[: place + 1], missing[place + 1 :])
         )
-        left = spent * rest / max(done, 1.0)
-        frame.say(f"{id} done, {len(missing) - place - 1} to go; {spent:.0f} s so far, about {left:.0f} s more")
+        known = done > (done + rest) / 20  # the first part makes runs for all: nothing follows from its time alone
+        left = f", about {spent * rest / done:.0f} s more" if known else ""
+        frame.say(f"{id} done, {len(missing) - place - 1} to go; {spent:.0f} s so far{left}")
     return collect(frame)
 
 

@@ -15,7 +15,7 @@ from experiments.privacy_for_free.cell import Cell
 from experiments.privacy_for_free.frame import Frame
 from experiments.privacy_for_free.profile import load_profile
 from experiments.privacy_for_free.results import ABSENT, IDS, sizes
-from experiments.privacy_for_free.shadows import run_cell
+from experiments.privacy_for_free.shadows import run_cell, setup
 from experiments.privacy_for_free.verdicts import parts_of
 
 
@@ -103,6 +103,22 @@ def test_figures_rest_on_64_shadows_and_the_grid_has_what_the_parts_compare(name
     } <= grid
     assert {Cell(profile.focus, "dm", profile.many, i) for i in ("member", "noise")} <= grid
     assert {cell.method for cell in grid} == {"dm", "dc", "dsa", "kip"}
+
+
+def test_every_run_of_the_digits_profile_has_the_members_that_it_starts_from() -> None:
+    profile = load_profile("digits")
+    pool = Frame(profile, Path(), None, lambda line: None).pool("digits")
+    sizes = profile.part("E15")
+    cells = [
+        *profile.cells(),
+        *(Cell("digits", "dm", profile.few, "member", pool=size) for size in sizes["pools"]),
+        *(Cell("digits", "dm", profile.few, "member", classes=number) for number in sizes["classes"]),
+    ]
+    for cell in cells:
+        made = setup(cell, profile, pool)
+        classes = np.unique(made.pool.y)
+        fewest = min(np.bincount(made.pool.y[run], minlength=10)[classes].min() for run in made.member)
+        assert fewest >= cell.ipc, cell
 
 
 def test_cells_stored_and_read_back_are_the_cells_that_were_run(smoke: Path) -> None:
