@@ -12,9 +12,7 @@ from dpcond.spec import DataSpec
 AUTO = "auto"
 MANY = 10_000  # records from which a teacher and clusters are worth their shares
 SMALL = 16  # side of an image below which scattering has too little to look at
-RULE = (
-    f"taught for {MANY:,} images or more of at least {SMALL}×{SMALL}; merf for tables, and for fewer or smaller images"
-)
+RULE = f"taught for {MANY:,} images or more of at least {SMALL}×{SMALL}, of even sides; merf for tables, and for other images"
 
 
 @dataclass(frozen=True)
@@ -31,8 +29,9 @@ def choose(spec: DataSpec) -> Choice:
         return Choice(
             "merf", "a table: one release of random Fourier features keeps more of it than random networks do"
         )
-    if spec.records < MANY or min(spec.shape[1:]) < SMALL:
+    if spec.records < MANY or min(spec.shape[1:]) < SMALL or any(side % 2 for side in spec.shape[1:]):
         return Choice(
-            "merf", f"{spec.records:,} images, few or small: one release of random features keeps most of them"
+            "merf",
+            f"{spec.records:,} images, few, small or of odd sides: one release of random features keeps most of them",
         )
     return Choice("taught", f"{spec.records:,} images: enough for a private teacher and clusters beside the means")

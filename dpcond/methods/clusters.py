@@ -24,10 +24,13 @@ MOMENTS, CLUSTERS = "moments", "clusters"
 FREQUENCIES = 12  # kept per side of an image
 LARGEST = 192  # coefficients in all: fewer per side where there are colours
 DIRECTIONS = 30  # of the principal subspace
-RECORDS = 600  # declared records that a cluster needs: below, its mean drowns in noise
-ROUNDS = 2
-RADIUS = 0.42  # coefficients are clipped at this norm, in units of an image of which every value is at its bound
-COUNT = 0.5  # weight of the coordinate that counts, in units of that norm
+RECORDS = 150  # declared records that a cluster needs: below, its mean drowns in noise
+ROUNDS = 3
+RADIUS = (
+    0.5  # unit of the coefficients, and where the moments clip them: of an image of which every value is at its bound
+)
+REACH = 0.4  # a record's way to its centre is clipped there, in radii
+COUNT = 0.12  # weight of the coordinate that counts, in radii
 GRID = 4096  # centres are whole multiples of 1/GRID
 DRAWN = 3000  # of a class' Gaussian, on which the first centres are found
 
@@ -60,24 +63,20 @@ class LowFrequencies(nn.Module):
 
 
 class Coordinates(nn.Module):
-    """Coordinates of an image in a subspace, clipped to the unit ball [B, q]; with ``count``, also that constant [B, q + 1]."""
+    """Coordinates of an image in a subspace, in radii [B, q]."""
 
     centre: Tensor
     basis: Tensor
 
-    def __init__(
-        self, transform: LowFrequencies, centre: Tensor, basis: Tensor, radius: float, count: float = 0.0
-    ) -> None:
+    def __init__(self, transform: LowFrequencies, centre: Tensor, basis: Tensor, radius: float) -> None:
         super().__init__()
-        self.transform, self.radius, self.count = transform, radius, count
+        self.transform, self.radius = transform, radius
         self.register_buffer("centre", centre)
         self.register_buffer("basis", basis.float())
 
     def forward(self, x: Tensor) -> Tensor:
         """Rows of records x [B, C, H, W]."""
-        v = self.transform(x - self.centre) @ self.basis / self.radius
-        v = v / torch.linalg.vector_norm(v, dim=1, keepdim=True).clamp_min(1.0)
-        return torch.cat([v, torch.full_like(v[:, :1], self.count)], 1) if self.count else v
+        return self.transform(x - self.centre) @ self.basis / self.radius
 
 
 def directions(spec: DataSpec) -> int:
@@ -85,14 +84,14 @@ def directions(spec: DataSpec) -> int:
     return min(DIRECTIONS, LowFrequencies(spec).size)
 
 
-def clusters_per_class(spec: DataSpec, ipc: int) -> int:
-    """One per image, as far as the declared number of records carries them."""
-    return max(1, min(ipc, spec.records // spec.num_classes // RECORDS))
+def clusters_per_class(spec: DataSpec, images: int) -> int:
+    """One per image of a class, as far as the declared number of records carries them."""
+    return max(1, min(images, spec.records // spec.num_classes // RECORDS))
 
 
-def cluster_stages(spec: DataSpec, ipc: int, moments: float, clusters: float) -> tuple[Stage, Stage]:
-    """The release of moments and the rounds of clustering, for these shares of the budget."""
-    k, cells = LowFrequencies(spec).size, clusters_per_class(spec, ipc)
+def cluster_stages(spec: DataSpec, images: int, moments: float, clusters: float) -> tuple[Stage, Stage]:
+    """The release of moments and the rounds of clustering, for these shares of the budget and ``images`` per class."""
+    k, cells = LowFrequencies(spec).size, clusters_per_class(spec, images)
     return (
         Stage(
             MOMENTS,
@@ -111,19 +110,20 @@ def cluster_stages(spec: DataSpec, ipc: int, moments: float, clusters: float) ->
     )
 
 
-def varied_start(curator: Curator, run: Run, means: Tensor, count: int) -> Tensor:
+def varied_start(curator: Curator, run: Run, means: Tensor, images: int, count: int) -> Tensor:
     """``count`` images per class, [classes · count, *shape], unbounded: cluster centres first, then draws around them.
 
     Args:
         means: released mean image of each class, [classes, *shape].
+        images: as planned (:func:`cluster_stages`).
     """
     spec = curator.spec
     transform = LowFrequencies(spec)
     low, high = spec.normalized_bounds
     half_range = max(h - w for w, h in zip(low, high, strict=True)) / 2
     radius = RADIUS * half_range * math.sqrt(spec.features)
-    space = Subspace(curator, run, transform, means.mean(0), radius)
-    centres = space.first_centres(clusters_per_class(spec, run.ipc), run.seed)
+    space = Subspace(curator, run, transform, means, radius)
+    centres = space.first_centres(clusters_per_class(spec, images), run.seed)
     for index in range(ROUNDS):
         centres = space.round(index, centres)
     return space.images(means, centres, count, run.seed)
@@ -132,20 +132,21 @@ def varied_start(curator: Curator, run: Run, means: Tensor, count: int) -> Tenso
 class Subspace:
     """The principal subspace of the released moments, and what was released in it. Coordinates are in radii."""
 
-    def __init__(self, curator: Curator, run: Run, transform: LowFrequencies, centre: Tensor, radius: float) -> None:
+    def __init__(self, curator: Curator, run: Run, transform: LowFrequencies, means: Tensor, radius: float) -> None:
         spec, q = curator.spec, directions(curator.spec)
         self.curator, self.device, self.radius = curator, run.device, radius
-        self.transform, self.centre = transform, centre
+        self.transform, self.centre = transform, means.mean(0)
         self.sizes = class_sizes(curator).double()
-        whole = Coordinates(transform, centre, torch.eye(transform.size), radius).to(run.device)
+        whole = Coordinates(transform, self.centre, torch.eye(transform.size), radius).to(run.device)
+        self.means = whole(means.to(run.device)).double().cpu()  # [classes, k]
         query = Moments(Feature(whole, transform.size, 1.0), spec.num_classes, MOMENTS)
         try:
             second, cross = query.unpack(self._ask(MOMENTS, 0, query))
         except AnswerLost:  # no subspace: the lowest frequencies, and no spread
             second = torch.diag(torch.linspace(1, 0, transform.size, dtype=torch.float64))
             cross = torch.zeros(transform.size, spec.num_classes, dtype=torch.float64)
-        self.means = (cross / self.sizes).T  # [classes, k]
-        within = second / self.sizes.sum() - (self.means.T * (self.sizes / self.sizes.sum())) @ self.means
+        clipped = cross / self.sizes  # [k, classes]: means of the rows that the second moments are of
+        within = second / self.sizes.sum() - (clipped * (self.sizes / self.sizes.sum())) @ clipped.T
         basis = torch.linalg.eigh(second)[1][:, -q:]
         noise = self._noise(MOMENTS, query.sensitivity(curator.plan.adjacency)) / float(self.sizes.sum())
         values, vectors = torch.linalg.eigh(basis.T @ within @ basis)
@@ -180,17 +181,16 @@ class Subspace:
         The pull is that of empirical Bayes, coordinate by coordinate: signal variance over signal and noise variance.
         """
         classes, cells, q = centres.shape
-        rows = Coordinates(self.transform, self.centre, self.basis, self.radius, COUNT).to(self.device)
-        feature = Feature(rows, q + 1, math.sqrt(1 + COUNT**2))
+        rows = Coordinates(self.transform, self.centre, self.basis, self.radius).to(self.device)
         asked = (centres * GRID).round() / GRID  # a resumed run, on other kernels, asks the very same question
-        query = CellSums(feature, torch.cat([asked, torch.full((classes, cells, 1), COUNT)], 2), CLUSTERS)
+        query = CellSums(Feature(rows, q, REACH), asked, COUNT, CLUSTERS)
         try:
             answer = self._ask(CLUSTERS, index, query)
         except AnswerLost:
             return centres
         even = self.sizes[:, None] / cells
         counts = (answer[:, :, q] / COUNT).clamp_min(even / 4)
-        found = answer[:, :, :q] / counts[:, :, None]
+        found = asked + answer[:, :, :q] / counts[:, :, None]
         variance = (self._noise(CLUSTERS, query.sensitivity(self.curator.plan.adjacency)) / counts).square()[:, :, None]
         middle = (self.means @ self.basis)[:, None]
         signal = ((found - middle).square().mean(1, keepdim=True) - variance.mean(1, keepdim=True)).clamp_min(0.0)

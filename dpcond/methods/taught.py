@@ -30,7 +30,7 @@ from dpcond.privacy.curator import Curator
 from dpcond.privacy.plan import Stage
 from dpcond.privacy.queries import Feature
 from dpcond.spec import DataSpec
-from dpcond.synthetic import SyntheticSet
+from dpcond.synthetic import SyntheticSet, tiled
 
 STAGE = "kernel-means"
 MEANS, MOMENTS = (
@@ -39,7 +39,7 @@ MEANS, MOMENTS = (
 )  # shares of the budget; those of clusters and teacher are options, kernel means have the rest
 PUBLIC = 100  # images of the start on which features are centred
 GRAIN = 0.3  # of noise on those: what the start leaves out, and a spread even where all of them are alike
-BATCH = 20  # stored images of a class that a matching step looks at
+BATCH = 20  # examples of a class that a matching step looks at
 GUIDED = 20  # examples that the teacher judges in a step
 
 
@@ -59,6 +59,7 @@ class TaughtOptions(Options):
     teacher_steps: int = Field(110, ge=1, description="gradients that the teacher is trained with")
     guidance: float = Field(0.3, ge=0, description="weight of the teacher's judgement while matching")
     temperature: float = Field(2.0, gt=0, description="softness of the teacher's labels")
+    factor: int = Field(2, ge=1, description="multi-formation: images stored in one, per side")
     steps: int = Field(1500, ge=1, description="matching steps")
     lr: float = Field(0.02, gt=0, description="Adam's step on the pixels")
 
@@ -74,8 +75,15 @@ def stages(spec: DataSpec, ipc: int, options: TaughtOptions) -> tuple[Stage, ...
         purpose="class means of random Fourier features of random networks' embeddings",
     )
     teacher = teacher_stage(spec, options.teacher, steps=options.teacher_steps)
-    start = cluster_stages(spec, ipc, MOMENTS, options.clusters)
+    if any(side % options.factor for side in spec.shape[1:]):
+        raise InputError(f"factor {options.factor} does not divide the sides of images {spec.shape}: use factor = 1")
+    start = cluster_stages(spec, examples(ipc, options), MOMENTS, options.clusters)
     return with_counts(spec, mean_stage(spec, MEANS), *start, teacher, kernel)
+
+
+def examples(ipc: int, options: TaughtOptions) -> int:
+    """Examples of a class."""
+    return ipc * options.factor**2
 
 
 def feature(spec: DataSpec, index: int, options: TaughtOptions, run: Run, public: Tensor | None) -> Feature:
@@ -97,10 +105,11 @@ def condense(curator: Curator, options: TaughtOptions, run: Run) -> SyntheticSet
     means = released_means(curator)
     if means is None:
         raise InputError("the mean images were spent before a crash and did not survive: start again in a new folder")
-    per_class = max(run.ipc, -(-PUBLIC // spec.num_classes))
-    drawn = varied_start(curator, run, means, per_class).view(spec.num_classes, per_class, *spec.shape)
-    synthetic = SyntheticSet.start(spec, run.ipc, "warm", run.seed, warm=drawn[:, : run.ipc].flatten(0, 1)).clamp_()
-    synthetic = synthetic.to(run.device)
+    wanted = examples(run.ipc, options)
+    count = max(wanted, -(-PUBLIC // spec.num_classes))
+    drawn = varied_start(curator, run, means, wanted, count).view(spec.num_classes, count, *spec.shape)
+    warm = tiled(drawn[:, :wanted].flatten(0, 1), options.factor)
+    synthetic = SyntheticSet.start(spec, run.ipc, "warm", run.seed, options.factor, warm).clamp_().to(run.device)
     public = drawn[:, : max(1, PUBLIC // spec.num_classes)].flatten(0, 1)
     grain = GRAIN * torch.randn(public.shape, generator=torch.Generator().manual_seed(run.seed))
     public = (public + grain).to(run.device).clamp(synthetic.low, synthetic.high)
@@ -112,11 +121,16 @@ def condense(curator: Curator, options: TaughtOptions, run: Run) -> SyntheticSet
         run,
         steps=options.steps,
         lr=options.lr,
-        batch=BATCH,
+        batch=stored(options),
         guide=Guidance(teacher, options.guidance) if options.guidance else None,
     )
-    synthetic.label_softly(teacher.soft_labels(synthetic.pixels.detach(), options.temperature))
+    synthetic.label_softly(teacher.soft_labels(synthetic.decode()[0].detach(), options.temperature))
     return synthetic
+
+
+def stored(options: TaughtOptions) -> int:
+    """Stored images of a class that a matching step looks at."""
+    return max(1, BATCH // options.factor**2)
 
 
 class Guidance:
@@ -135,9 +149,8 @@ def rehearse(spec: DataSpec, options: TaughtOptions, run: Run) -> Cost:
     """Expected cost, measured on noise."""
     planned = {stage.name: stage for stage in stages(spec, run.ipc, options)}
     public = feature(spec, 0, options, run, None)
-    matching = rehearse_means(
-        spec, planned[STAGE], public, Run(min(run.ipc, BATCH), run.seed, run.device), options.steps
-    )
+    step = Run(min(run.ipc, stored(options)), run.seed, run.device)
+    matching = rehearse_means(spec, planned[STAGE], public, step, options.steps, options.factor)
     teaching = rehearse_teacher(spec, planned["teacher"], run)
     untrained = Teacher(teacher_features(spec, run.device), spec.num_classes).to(run.device)
     few = torch.zeros(GUIDED, *spec.shape, device=run.device, requires_grad=True)

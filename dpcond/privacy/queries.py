@@ -4,7 +4,7 @@ Each query is a public, fixed function of one record. It states its L2 sensitivi
 the clean sum of a batch; the curator alone calls :meth:`sum`, and adds the noise.
 
     ClassSums     e_y ⊗ clip_R((g(x) − a) P)                    DM, MMD, DP-MERF, class counts
-    CellSums      e_y ⊗ e_cell(x, y) ⊗ clip_R((g(x) − a) P)     k-means within each class
+    CellSums      e_y ⊗ e_cell(x, y) ⊗ (clip_R((g(x) − a) P − c_cell), b)     k-means within each class
     GradientSum   clip_R(∇ ℓ(f(x), y)) at a public f            DC, DSA, DP-SGD
     Moments       (φφᵀ packed, φ e_yᵀ), φ = clip_R((g(x) − a) P)   kernel ridge regression, DP linear heads, DP-PCA
 
@@ -162,37 +162,54 @@ class ClassSums(Query):
 
 
 class CellSums(ClassSums):
-    """Sum of a feature per class and cell, answer [classes, cells, size]; a record's cell is its nearest public centre.
+    """Displacements from public centres and the number of records there, answer [classes, cells, size + 1].
 
-    A record touches one cell of its own class only, so all cells together have the sensitivity of one class.
+    A record counts in the cell of the nearest centre of its own class, and adds (clip_R(g(x) − centre), ``count``): what
+    is clipped is the way to the centre, which is shorter than the way to a common one. One cell of one class is touched,
+    so all cells together have the sensitivity of one.
     """
 
-    def __init__(self, feature: Feature, centres: Tensor, name: str) -> None:
-        """``centres`` [classes, cells, size]: public, in the space of the clipped feature.
+    def __init__(self, feature: Feature, centres: Tensor, count: float, name: str) -> None:
+        """``centres`` [classes, cells, size]: public, in the space of the feature before its clip.
+
+        Args:
+            feature: its bound R is that of a displacement.
+            count: weight of the coordinate that counts records.
 
         Raises:
-            InputError: centres of another size, or not finite.
+            InputError: centres of another size, or not finite; a feature of unit norm.
         """
         if centres.ndim != 3 or centres.shape[2] != feature.size or not centres.isfinite().all():
             raise InputError(
                 f"centres of shape {tuple(centres.shape)}: expected finite [classes, cells, {feature.size}]"
             )
+        if feature.unit:
+            raise InputError("cell sums of a feature of unit norm: displacements have none; give unit=False")
         digest = hashlib.sha256(centres.double().cpu().numpy().tobytes()).hexdigest()[:16]
         super().__init__(feature, len(centres), f"{name} ({digest})")
-        self.centres = centres.double()
-        self.shape = tuple(centres.shape)
+        self.centres, self.count = centres.double(), _positive(count)
+        self.shape = (*centres.shape[:2], feature.size + 1)
 
+    def record_norm(self) -> float:
+        """√(R² + count²): one clipped displacement and one count."""
+        return math.hypot(self.feature.bound, self.count)
+
+    @torch.no_grad()
     def sum(self, x: Tensor, y: Tensor, *, clip: bool = True, grid: float | None = None) -> Tensor:
-        """Cell sums of a batch, float64 [classes, cells, size].
+        """Sums per class and cell of a batch, float64 [classes, cells, size + 1].
 
         Records are taken one at a time: kernels chosen by the size of a batch differ in their last digits, and that must
         not carry one record over a border because another is there.
         """
         total = torch.zeros(self.shape, dtype=torch.float64, device=x.device)
         centres = self.centres.to(x.device)
+        count = self.count if grid is None else math.floor(self.count / grid) * grid
         for i, label in enumerate(y.tolist()):
-            row = self.feature.rows(x[i : i + 1], clip=clip, grid=grid)[0]
-            total[label, (centres[label] - row).square().sum(1).argmin()] += row
+            ways = self.feature.raw(x[i : i + 1]).double() - centres[label]
+            cell = ways.square().sum(1).argmin()
+            way = ways[cell : cell + 1]
+            total[label, cell, :-1] += (clip_rows(way, self.feature.bound, grid=grid) if clip else way)[0]
+            total[label, cell, -1] += count
         return total
 
 

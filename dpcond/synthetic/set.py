@@ -20,6 +20,19 @@ def bounds_of(spec: DataSpec) -> tuple[Tensor, Tensor]:
     return (spec.bounds[0] - mean) / std, (spec.bounds[1] - mean) / std
 
 
+def tiled(images: Tensor, factor: int) -> Tensor:
+    """Stored images [n, C, H, W] of which every one holds the next factor² of ``images`` [n·factor², C, H, W], shrunk.
+
+    Decoding gives them back, up to their resolution; factor 1 changes nothing.
+    """
+    if factor == 1:
+        return images
+    small = F.avg_pool2d(images, factor)
+    _, channels, height, width = small.shape
+    rows = small.view(-1, factor, factor, channels, height, width).permute(0, 3, 1, 4, 2, 5)
+    return rows.reshape(-1, channels, factor * height, factor * width)
+
+
 class SyntheticSet(nn.Module):
     """Learnable ``pixels`` [M, *shape] with fixed labels; starts from public things only.
 

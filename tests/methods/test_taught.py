@@ -11,7 +11,8 @@ import dpcond
 from dpcond import pipeline
 from dpcond.config import Config
 from dpcond.data import Records
-from dpcond.methods import auto, registry
+from dpcond.errors import InputError
+from dpcond.methods import auto, clusters, registry
 from dpcond.methods.base import Run
 from dpcond.methods.clusters import LowFrequencies, cluster_stages, clusters_per_class, shrink, varied_start
 from dpcond.methods.matching import some_of_each
@@ -47,7 +48,7 @@ def start(tmp_path, private, epsilon=10.0, ipc=2):
     with Ledger.create(tmp_path / "ledger", made) as ledger:
         curator = Curator(SPEC, made, records, ledger)
         means = released_means(curator)
-        return varied_start(curator, Run(ipc), means, ipc).view(2, ipc, 1, 8, 8), kinds
+        return varied_start(curator, Run(ipc), means, ipc, ipc).view(2, ipc, 1, 8, 8), kinds
 
 
 @pytest.mark.parametrize("private", [False, True])
@@ -61,7 +62,8 @@ def test_the_start_finds_the_clusters_within_the_classes(private, tmp_path):
             assert (images[label] - kind).flatten(1).norm(dim=1).min() < (0.5 if private else 0.2) * spread
 
 
-def test_more_images_than_clusters_are_drawn_around_them(tmp_path):
+def test_more_images_than_clusters_are_drawn_around_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(clusters, "RECORDS", 600)
     images, kinds = start(tmp_path, False, ipc=7)
     assert clusters_per_class(SPEC, 7) == 2
     nearest = torch.cdist(images[0].flatten(1), kinds.flatten(1)).argmin(1)
@@ -99,9 +101,16 @@ def test_labels_are_the_teachers_and_the_hard_ones_are_kept():
     options = method.options(networks=2, width=4, frequencies=8, steps=2, teacher_steps=3)
     made = make_plan(method.stages(SPEC, 3, options), 1.0, 1e-5, "add_remove", {})
     synthetic = method.condense(Curator(SPEC, made), options, Run(3))
-    assert synthetic.soft_labels.shape == (6, 2)
-    assert torch.allclose(synthetic.soft_labels.sum(1), torch.ones(6))
+    assert len(synthetic) == 24, "four examples in a stored image"
+    assert synthetic.soft_labels.shape == (24, 2)
+    assert torch.allclose(synthetic.soft_labels.sum(1), torch.ones(24))
     assert synthetic.labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_factor_that_does_not_divide_the_sides_is_refused_before_anything_is_planned():
+    method = registry.get("taught")
+    with pytest.raises(InputError, match="use factor = 1"):
+        method.stages(SPEC, 3, method.options(factor=3))
 
 
 def test_guidance_pulls_images_towards_what_the_teacher_takes_for_their_class():
@@ -148,10 +157,16 @@ def test_an_interrupted_run_goes_on_and_verifies(digits, tmp_path):
 
 def test_auto_chooses_by_public_metadata_and_says_so():
     large = replace(SPEC, shape=(1, 28, 28), records=60_000, class_counts=None)
+    odd = replace(large, shape=(1, 29, 28))
     table = DataSpec("rows", "table", (12,), ("no", "yes"), 50_000)
-    assert [auto.choose(spec).method for spec in (large, SPEC, table)] == ["taught", "merf", "merf"]
+    assert [auto.choose(spec).method for spec in (large, odd, SPEC, table)] == [
+        "taught",
+        "merf",
+        "merf",
+        "merf",
+    ]
     assert Config().method == "auto"
     made = plan(SPEC, Config())
     assert made.public["method"] == "merf"
-    assert "2,400 images, few or small" in made.public["chosen"]
+    assert "2,400 images, few, small or of odd sides" in made.public["chosen"]
     assert "chosen" not in plan(SPEC, Config(method="merf")).public

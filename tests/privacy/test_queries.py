@@ -53,14 +53,14 @@ def feature(**kw):
 
 def centres(cells=4):
     """Public centres among the rows, so that records fall into several cells."""
-    return feature().rows(records(CLASSES * cells, 9)[0], clip=True, grid=None).float().view(CLASSES, cells, 5)
+    return feature().raw(records(CLASSES * cells, 9)[0]).detach().view(CLASSES, cells, 5)
 
 
 def queries():
     return [
         ClassSums(feature(), CLASSES, "f"),
         ClassSums(feature(unit=True), CLASSES, "u"),
-        CellSums(feature(), centres(), "k"),
+        CellSums(feature(), centres(), 0.3, "k"),
         ClassCounts(CLASSES),
         Moments(feature(), CLASSES, "m"),
         GradientSum(small_net(), R, "g"),
@@ -121,28 +121,47 @@ def test_class_sums_equal_the_slow_twin():
     assert torch.allclose(q.sum(x, y), slow, atol=1e-5)
 
 
-def test_cell_sums_equal_the_slow_twin_and_add_up_to_class_sums():
+def test_cell_sums_equal_the_slow_twin():
+    """Displacements from the nearest centre of the record's class, some of them clipped, and how many there are."""
     f = feature()
-    q = CellSums(f, centres(), "k")
     x, y = records(40)
+    rows = f.raw(x).detach()
+    own = torch.stack([rows[y == label][:4] + 0.1 for label in range(CLASSES)]).tolist()
+    q = CellSums(f, torch.tensor(own), 0.3, "k")
     slow = torch.zeros(q.shape, dtype=torch.float64)
-    for i in range(40):
-        row = slow_clip((f.statistic(x[i : i + 1])[0] - f.center) @ f.projection, R).detach()
-        distances = [sum((a - b) ** 2 for a, b in zip(row.tolist(), c, strict=True)) for c in centres()[y[i]].tolist()]
-        slow[y[i], distances.index(min(distances))] += row
+    long = 0
+    for row, label in zip(rows, y.tolist(), strict=True):
+        distances = [sum((a - b) ** 2 for a, b in zip(row.tolist(), c, strict=True)) for c in own[label]]
+        cell = distances.index(min(distances))
+        long += distances[cell] > R**2
+        slow[label, cell, :5] += slow_clip(row - torch.tensor(own[label][cell]), R)
+        slow[label, cell, 5] += 0.3
     assert torch.allclose(q.sum(x, y), slow, atol=1e-5)
-    assert torch.allclose(q.sum(x, y).sum(1), ClassSums(f, CLASSES, "f").sum(x, y), atol=1e-5)
-    assert (q.sum(x, y).abs().sum(2) > 0).sum() > CLASSES, "the records lie in several cells"
+    assert 0 < long < 40
+    assert (slow[:, :, 5] > 0).sum() > CLASSES, "the records lie in several cells"
+    assert torch.allclose(q.sum(x, y)[:, :, 5].sum(1) / 0.3, torch.bincount(y, minlength=CLASSES).double())
+
+
+def test_a_cell_reaches_the_stated_sensitivity_and_a_broken_record_only_counts():
+    """A far record: clipped displacement and count together have the norm that is stated; NaN adds no displacement."""
+    q = CellSums(Feature(lambda x: x.flatten(1), 64, R), torch.zeros(CLASSES, 1, 64), 0.3, "far")
+    y = torch.zeros(1, dtype=torch.long)
+    assert q.sum(100 * torch.ones(1, *SHAPE), y).norm() == pytest.approx(
+        q.sensitivity(Adjacency.ADD_REMOVE), rel=2 * HAIR
+    )
+    broken = q.sum(torch.full((1, *SHAPE), torch.nan), y)
+    assert broken.isfinite().all()
+    assert broken.norm() == pytest.approx(0.3)
 
 
 def test_a_record_on_a_border_stays_in_its_cell_whoever_else_is_there():
     """Centres on either side at equal distance; neighbours in the batch change kernels, and must not change the cell."""
     f = feature()
     x, y = records(300)
-    row = f.rows(x[:1], clip=True, grid=None)[0].float()
+    row = f.raw(x[:1])[0].detach()
     side = torch.randn(5, generator=torch.Generator().manual_seed(3))
     border = torch.stack([row + side, row - side]).expand(CLASSES, 2, 5)
-    q = CellSums(f, border, "border")
+    q = CellSums(f, border, 0.3, "border")
     alone = q.sum(x[:1], y[:1])
     for others in range(1, 300, 23):
         with_others = q.sum(x[: others + 1], y[: others + 1]) - q.sum(x[1 : others + 1], y[1 : others + 1])
@@ -151,10 +170,15 @@ def test_a_record_on_a_border_stays_in_its_cell_whoever_else_is_there():
 
 def test_cell_sums_refuse_centres_of_another_space():
     with pytest.raises(InputError, match="expected finite"):
-        CellSums(feature(), torch.zeros(CLASSES, 2, 4), "k")
+        CellSums(feature(), torch.zeros(CLASSES, 2, 4), 0.3, "k")
     with pytest.raises(InputError, match="expected finite"):
-        CellSums(feature(), torch.full((CLASSES, 2, 5), torch.nan), "k")
-    assert CellSums(feature(), centres(), "k").fingerprint() != CellSums(feature(), -centres(), "k").fingerprint()
+        CellSums(feature(), torch.full((CLASSES, 2, 5), torch.nan), 0.3, "k")
+    with pytest.raises(InputError, match="unit"):
+        CellSums(feature(unit=True), centres(), 0.3, "k")
+    with pytest.raises(InputError, match="clipping norm"):
+        CellSums(feature(), centres(), 0.0, "k")
+    one, other = CellSums(feature(), centres(), 0.3, "k"), CellSums(feature(), -centres(), 0.3, "k")
+    assert one.fingerprint() != other.fingerprint()
 
 
 @pytest.mark.parametrize("engine", ["vmap", "opacus"])

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from dpcond.errors import InputError
 from dpcond.spec import DataSpec
-from dpcond.synthetic import SyntheticSet
+from dpcond.synthetic import SyntheticSet, tiled
 
 IMAGES = DataSpec("toy", "image", (3, 8, 8), ("a", "b"), 100, mean=(0.5, 0.4, 0.3), std=(0.5, 0.25, 0.2))
 TABLE = DataSpec("rows", "table", (5,), ("no", "yes"), 100, mean=(0.0,), std=(1.0,))
@@ -69,6 +69,18 @@ def test_multi_formation_cuts_and_upsamples():
                 k += 1
     x.sum().backward()
     assert (synthetic.pixels.grad != 0).all()
+
+
+def test_a_tiled_start_decodes_to_the_images_it_was_made_of_up_to_their_resolution():
+    """Blocks of equal pixels survive the shrinking; the order is kept, so the classes are."""
+    coarse = torch.rand(8, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    images = coarse.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    stored = tiled(images, 2)
+    assert stored.shape == (2, 3, 8, 8)
+    for i in range(8):
+        row, column = divmod(i % 4, 2)
+        assert torch.equal(stored[i // 4, :, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4], coarse[i])
+    assert torch.equal(tiled(images, 1), images)
 
 
 def test_decoding_a_choice_is_choosing_from_the_decoded():
