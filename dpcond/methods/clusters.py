@@ -180,7 +180,7 @@ class Subspace:
 
         The pull is that of empirical Bayes, coordinate by coordinate: signal variance over signal and noise variance.
         """
-        classes, cells, q = centres.shape
+        _, cells, q = centres.shape
         rows = Coordinates(self.transform, self.centre, self.basis, self.radius).to(self.device)
         asked = (centres * GRID).round() / GRID  # a resumed run, on other kernels, asks the very same question
         query = CellSums(Feature(rows, q, REACH), asked, COUNT, CLUSTERS)
