@@ -11,12 +11,13 @@ from dpcond.evaluate.baselines import (
 )
 from dpcond.evaluate.examples import Arrays, Examples
 from dpcond.evaluate.networks import evaluate
-from dpcond.evaluate.protocols import DC, DC_PLAIN, FULL, PROTOCOLS, QUICK, Protocol, get_protocol
+from dpcond.evaluate.protocols import DC, DC_BF16, DC_PLAIN, FULL, PROTOCOLS, QUICK, Protocol, get_protocol
 from dpcond.evaluate.tables import CLASSIFIERS, evaluate_table
 
 __all__ = [
     "CLASSIFIERS",
     "DC",
+    "DC_BF16",
     "DC_PLAIN",
     "FULL",
     "PROTOCOLS",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from dpcond.errors import InputError
+from dpcond.models.precision import Precision
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Protocol:
         depth: blocks of a ConvNet (fewer where an image cannot be halved that often).
         learning_rate, momentum, weight_decay, batch_size: of SGD.
         augmentation: ``"dsa"`` (one random operation per batch, parameters per image) or ``"none"``.
+        precision: of the networks' multiplications; weights and sums are float32.
         source: whose protocol it is.
     """
 
@@ -35,6 +37,7 @@ class Protocol:
     weight_decay: float = 5e-4
     batch_size: int = 256
     augmentation: Literal["dsa", "none"] = "dsa"
+    precision: Precision = "float32"
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -49,12 +52,15 @@ class Protocol:
 
 
 DC = Protocol("dc", 1000, source="Zhao & Bilen 2021 (DSA), as coded: 1000 epochs with DSA, ConvNet D3 W128")
+DC_BF16 = replace(
+    DC, name="dc-bf16", precision="bfloat16", source=f"{DC.source}; multiplications in bfloat16, as GPUs do in TF32"
+)
 DC_PLAIN = Protocol("dc-plain", 300, augmentation="none", source="Zhao et al. 2021 (DC), as coded: 300 epochs")
 QUICK = Protocol("quick", 300, width=64, source="ours: DC's with half the width and 300 epochs; a tenth of its cost")
 FULL = Protocol(
     "full", 5, width=64, augmentation="none", source="ours: for all real records, where an epoch is many steps"
 )
-PROTOCOLS = {protocol.name: protocol for protocol in (DC, DC_PLAIN, QUICK, FULL)}
+PROTOCOLS = {protocol.name: protocol for protocol in (DC, DC_BF16, DC_PLAIN, QUICK, FULL)}
 
 
 def get_protocol(name: str) -> Protocol:

@@ -13,6 +13,7 @@ from dpcond.augment import Augment
 from dpcond.evaluate.examples import Examples
 from dpcond.evaluate.protocols import Protocol
 from dpcond.models.ensemble import Engine, Ensemble
+from dpcond.models.precision import computing
 
 #: Called as progress(steps done, steps in all).
 Progress = Callable[[int, int], None]
@@ -63,7 +64,8 @@ def train(
             x = torch.stack([augment(b[0].to(ensemble.device), v) for b, v in zip(drawn, views, strict=True)])
             y = torch.stack([labels.to(ensemble.device) for _, labels in drawn])
             optimizer.zero_grad(set_to_none=True)
-            ensemble.backward(x, y)
+            with computing(protocol.precision, ensemble.device):
+                ensemble.backward(x, y)
             optimizer.step()
             done += 1
             if progress is not None:

@@ -54,7 +54,8 @@ class Fourier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features [B, 2m] of x [B, ...]."""
-        phase = x.flatten(1) @ self.frequencies
+        with torch.autocast(x.device.type, enabled=False):  # a phase of many radians needs its digits
+            phase = x.flatten(1).float() @ self.frequencies
         return torch.cat([phase.cos(), phase.sin()], 1) / math.sqrt(phase.shape[1])
 
 
@@ -75,7 +76,7 @@ class Embedding(nn.Module):
         """Embedding [B, k] of records x [B, *shape]."""
         if self.augment is not None:
             x = self.augment(x, self.augment_seed)
-        rows = self.net.embed(x)  # type: ignore[operator]
+        rows = self.net.embed(x).float()  # type: ignore[operator]
         return rows if self.after is None else self.after(rows)
 
 

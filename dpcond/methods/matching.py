@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from dpcond.errors import AnswerLost, InputError
 from dpcond.methods.base import Cost, Run, class_sizes, seconds
 from dpcond.methods.features import noise_records
+from dpcond.models import computing, fastest
 from dpcond.privacy.curator import Curator
 from dpcond.privacy.plan import Stage
 from dpcond.privacy.queries import ClassSums, Feature
@@ -72,7 +73,7 @@ def match_means(
 ) -> SyntheticSet:
     """Adam on the pixels: squared distance between synthetic and released class means, ``per_step`` features a step.
 
-    Public and unlimited; the cosine schedule ends at zero and the last iterate is kept.
+    Public and unlimited, so in the fastest precision; the cosine schedule ends at zero and the last iterate is kept.
 
     Args:
         batch: stored records of a class that a step looks at, drawn anew each time; default all.
@@ -88,7 +89,8 @@ def match_means(
         for _ in range(per_step):
             if not queue:
                 queue = torch.randperm(len(released), generator=order).tolist()
-            loss = loss + mean_distance(examples, released[queue.pop()])
+            with computing(fastest(run.device), run.device):
+                loss = loss + mean_distance(examples, released[queue.pop()])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -123,7 +125,13 @@ def rehearse_means(spec: DataSpec, stage: Stage, feature: Feature, run: Run, ste
     asking = seconds(lambda: query.sum(records, labels)) / 64 * spec.records * stage.sampling_rate * stage.count
     synthetic = SyntheticSet.start(spec, run.ipc, "noise", 0, factor).to(run.device)
     target = ReleasedMeans(feature, torch.zeros(query.shape, device=run.device))
-    step = seconds(lambda: mean_distance(synthetic.decode()[0], target).backward())
+
+    def matched() -> None:
+        with computing(fastest(run.device), run.device):
+            loss = mean_distance(synthetic.decode()[0], target)
+        loss.backward()
+
+    step = seconds(matched)
     network = feature.statistic
     weights = sum(p.numel() for p in network.parameters()) if isinstance(network, torch.nn.Module) else 0
     return Cost(asking, step * steps, 4 * stage.count * (stage.dimension + weights))

@@ -6,6 +6,7 @@ from dpcond.models.convnet import ConvNet
 from dpcond.models.device import resolve_device
 from dpcond.models.ensemble import Engine, Ensemble
 from dpcond.models.others import MLP, LeNet, ResNet18
+from dpcond.models.precision import Precision, computing, fastest
 from dpcond.models.scattering import Scattering
 
 __all__ = [
@@ -16,9 +17,12 @@ __all__ = [
     "Ensemble",
     "LeNet",
     "Network",
+    "Precision",
     "ResNet18",
     "Scattering",
     "build",
+    "computing",
+    "fastest",
     "initialise",
     "resolve_device",
     "reuse_freed_memory",

@@ -77,13 +77,13 @@ class Ensemble:
         size = x.shape[1]
         if self.engine == "vmap":
             for part, target in zip(x.split(self._slice, 1), y.split(self._slice, 1), strict=True):
-                logits = self._call(self._stacked, part)
+                logits = self._call(self._stacked, part).float()
                 loss = F.cross_entropy(logits.flatten(0, 1), target.flatten(0, 1), reduction="sum") / size
                 loss.backward()
             return
         for model, batch, labels in zip(self._models, x, y, strict=True):
             for part, target in zip(batch.split(self._slice), labels.split(self._slice), strict=True):
-                (F.cross_entropy(model(part), target, reduction="sum") / size).backward()
+                (F.cross_entropy(model(part).float(), target, reduction="sum") / size).backward()
 
     @torch.no_grad()
     def logits(self, x: Tensor) -> Tensor:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from dpcond.evaluate import DC, DC_BF16
 from experiments.leaderboard.anchors import best, target
 from experiments.leaderboard.row import Row
 
 NAMES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "adult": "Adult"}
+FIELD = (DC.name, DC_BF16.name)  # what stands beside published numbers
 Result = dict[str, Any]
 
 
@@ -38,7 +40,7 @@ def labels(row: Row, result: Result | None) -> tuple[str, str]:
 
 def protocol(name: str) -> str:
     """The field's protocol plainly, any other one in italics."""
-    return name if name == "dc" else f"*{name}*"
+    return name if name in FIELD else f"*{name}*"
 
 
 def tuned(row: Row) -> bool:
@@ -71,7 +73,7 @@ def _verdict(wanted: float, reached: float | None) -> str:
 
 def _comparable(row: Row, result: Result | None) -> bool:
     """Only accuracies by the field's protocol stand beside published ones."""
-    return (result["protocol"] if result else row.protocol) == "dc"
+    return (result["protocol"] if result else row.protocol) in FIELD
 
 
 def beside(row: Row, result: Result | None) -> str:

@@ -22,14 +22,16 @@ WHAT = {"real": "ConvNet on all real records", "random-real": "random real recor
 
 
 def lines(rows: Rows, results: Results, section: str) -> Iterator[tuple[Row, Result | None]]:
-    """Rows of a section with their result; a result by another protocol is a line of its own, below."""
+    """Rows of a section with their result; a result by another protocol is a line of its own, below.
+
+    The field's protocol in bfloat16 stands in for it where that was not run.
+    """
     for row in rows.values():
         if row.section == section:
-            yield row, results.get(row.name)
-            for protocol in PROTOCOLS:
-                other = results.get(result_name(row, protocol))
-                if protocol != row.protocol and other is not None:
-                    yield row, other
+            others = {name: results.get(result_name(row, name)) for name in PROTOCOLS if name != row.protocol}
+            if row.name in results or not (row.protocol in cells.FIELD and any(others.get(n) for n in cells.FIELD)):
+                yield row, results.get(row.name)
+            yield from ((row, other) for other in others.values() if other is not None)
 
 
 def frontier(rows: Rows, results: Results) -> str:

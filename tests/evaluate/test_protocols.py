@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 
 from dpcond.augment import Augment
 from dpcond.errors import InputError
-from dpcond.evaluate import DC, DC_PLAIN, QUICK, Arrays, Protocol, evaluate, get_protocol
+from dpcond.evaluate import DC, DC_BF16, DC_PLAIN, QUICK, Arrays, Protocol, evaluate, get_protocol
 from dpcond.evaluate.training import _seed, accuracy, train
 from dpcond.models import build
 
@@ -88,6 +89,15 @@ def test_evaluate_learns_reports_and_repeats():
     second = evaluate(examples, test, 3, protocol, **(options | {"models": ("mlp",), "seeds": [1]}))
     assert second["models"]["mlp"]["accuracies"] == result["models"]["mlp"]["accuracies"][1:]
     assert second["models"]["mlp"]["std"] == 0.0
+
+
+def test_a_protocol_in_bfloat16_learns_as_well_and_says_so():
+    examples, test = toy(60, 0), toy(90, 1)
+    exact = Protocol("short", 25, width=8, learning_rate=0.1, augmentation="none")
+    result = evaluate(examples, test, 3, replace(exact, precision="bfloat16"), seeds=2, device="cpu")
+    assert result["protocol"]["precision"] == "bfloat16"
+    assert result["models"]["convnet"]["mean"] > 0.9
+    assert replace(DC_BF16, name=DC.name, precision=DC.precision, source=DC.source) == DC
 
 
 def test_soft_labels_and_augmentation_are_stated():

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from dpcond.errors import InputError
-from dpcond.models import MODELS, ConvNet, build, initialise, resolve_device
+from dpcond.models import MODELS, ConvNet, build, computing, fastest, initialise, resolve_device
+from dpcond.models.convnet import Halving
 
 MNIST, CIFAR, DIGITS = (1, 28, 28), (3, 32, 32), (1, 8, 8)
 
@@ -55,6 +56,30 @@ def test_convnet_is_the_obvious_formula():
         h = F.avg_pool2d(h.clamp(min=0), 2)
         assert h.shape[-1] == 32 // 2 ** (block + 1)
     torch.testing.assert_close(model(x), h.flatten(1) @ p[12].T + p[13], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("side", [2, 5, 8])
+def test_halving_is_average_pooling(side):
+    x = torch.randn(2, 3, side, side + 1, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    torch.testing.assert_close(Halving()(x), F.avg_pool2d(x, 2))
+    ours, theirs = (torch.autograd.grad(pooled.square().sum(), x)[0] for pooled in (Halving()(x), F.avg_pool2d(x, 2)))
+    torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_network_computes_in_the_precision_that_was_asked_and_learns_in_float32(precision):
+    """bfloat16 keeps eight bits: near the float32 result, not equal to it; outside nothing has changed."""
+    model = build("convnet", MNIST, 10, 0, width=16)
+    x = torch.randn(4, *MNIST, generator=torch.Generator().manual_seed(1))
+    exact = model(x)
+    with computing(precision, torch.device("cpu")):
+        found = model(x)
+        found.float().logsumexp(1).sum().backward()
+    assert torch.equal(found, exact) == (precision == "float32")
+    assert (found - exact).abs().max() < 0.05 * exact.abs().max()
+    assert all(p.dtype == p.grad.dtype == torch.float32 for p in model.parameters())
+    assert torch.equal(model(x), exact)
+    assert fastest(torch.device("cpu")) in ("float32", "bfloat16")
 
 
 @pytest.mark.parametrize(
