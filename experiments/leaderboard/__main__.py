@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run.add_argument("--seeds", help="e.g. 0,1,2; default: the row's own")
     run.add_argument("--protocol", help="instead of the row's own; the result is then kept apart")
     run.add_argument("--models", help="e.g. convnet; default: all of the row")
+    run.add_argument("--labels", choices=("hard", "soft"), help="default: both, where a release has both")
     run.add_argument("--out", type=Path, default=Path("runs/leaderboard"), help="folder of the runs")
     run.add_argument("--data-root", type=Path)
     run.add_argument("--device", default="auto")
@@ -57,7 +58,7 @@ def _seeds(text: str) -> tuple[int, ...]:
 
 def _run(given: argparse.Namespace) -> int:
     """Every row that can be run is run; those that cannot are named."""
-    from experiments.leaderboard.measuring import NotVerified
+    from experiments.leaderboard.measuring import KINDS, NotVerified
     from experiments.leaderboard.results import run_row
     from experiments.leaderboard.row import chosen
 
@@ -76,6 +77,7 @@ def _run(given: argparse.Namespace) -> int:
                 seeds=seeds,
                 protocol=given.protocol,
                 models=models,
+                labels=(given.labels,) if given.labels else KINDS,
                 root=given.data_root,
                 device=given.device,
                 say=say,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from experiments.leaderboard.meter import Meter, code, spent, timed
 from experiments.leaderboard.row import Row
 from experiments.leaderboard.teacher import train_and_judge
 
+KINDS = ("hard", "soft")
 Say = Callable[[str], None]
 Found = dict[str, Any]
 
@@ -34,11 +35,13 @@ def measure(
     keep: Callable[[Found], None],
     say: Say,
     device: str = "auto",
+    labels: Sequence[str] = KINDS,
 ) -> None:
     """Bring ``found``, what is known of this seed, to what the row asks; ``keep(found)`` after every step.
 
     Args:
         folder: of this seed; the run with its ledger, answers and release is in ``folder/run``.
+        labels: which of ``hard`` and ``soft`` a released set is judged by now.
 
     Raises:
         InputError: the folder holds a run with other settings.
@@ -50,7 +53,9 @@ def measure(
         return _measure_real(row, seed, data, found, keep, say, device)
     if not found and not (folder / "run" / "release").exists():
         _condense(row, seed, data, folder, say, device)
-    if found and all(model in found["hard"] for model in row.models):
+    if found:
+        found.setdefault("labels", [kind for kind in KINDS if found[kind]])
+    if found and all(model in found[kind] for model in row.models for kind in labels if kind in found["labels"]):
         return None
     path = folder / "run" / "release"
     if found and not (path.exists() and fingerprint(path) == found["release"]):
@@ -59,14 +64,14 @@ def measure(
         )
     release = _checked(row, seed, data, path, device)
     if not found:
+        soft = release.soft_labels is not None and data.spec.kind == "image"
         found |= {"seed": seed, **_promise(path, release), "condensing": spent(folder), "hard": {}, "soft": {}}
+        found["labels"] = list(KINDS if soft else KINDS[:1])
         keep(found)
-    labels = {"hard": release.y}
-    if release.soft_labels is not None and data.spec.kind == "image":
-        labels["soft"] = release.soft_labels
     for model in row.models:
-        for kind, y in labels.items():
-            if model not in found[kind]:
+        for kind in found["labels"]:
+            if kind in labels and model not in found[kind]:
+                y = release.y if kind == "hard" else release.soft_labels
                 say(f"seed {seed}: training {model} on {kind} labels, protocol {row.protocol}")
                 found[kind][model] = judge(row, seed, Arrays(release.x, y), data, model, device)
                 keep(found)

@@ -10,7 +10,7 @@ import dpcond
 from dpcond.data import Data
 from dpcond.errors import InputError
 from dpcond.evaluate.networks import summary
-from experiments.leaderboard.measuring import Found, Say, measure
+from experiments.leaderboard.measuring import KINDS, Found, Say, measure
 from experiments.leaderboard.row import Row, judged_by
 
 RESULTS = Path(__file__).parent / "results"
@@ -33,6 +33,7 @@ def run_row(
     seeds: tuple[int, ...] | None = None,
     protocol: str | None = None,
     models: tuple[str, ...] | None = None,
+    labels: tuple[str, ...] = KINDS,
     root: Path | None = None,
     device: str = "auto",
     results: Path = RESULTS,
@@ -45,6 +46,7 @@ def run_row(
         seeds: which; default: all that the row asks for.
         protocol: instead of the row's own.
         models: the networks to train now; default: all that the row asks for.
+        labels: the labels to train them on now.
 
     Raises:
         InputError: the result there is of another setting, or the row cannot be run.
@@ -61,7 +63,7 @@ def run_row(
             found.update(_seeds(path, asked) | {seed: one})  # other seeds may have been measured elsewhere meanwhile
             _save(path, summarise(name, asked, found))
 
-        measure(now, seed, data, folder / f"seed-{seed}", found.get(seed, {}), keep, say, device)
+        measure(now, seed, data, folder / f"seed-{seed}", found.get(seed, {}), keep, say, device, labels)
     return summarise(name, asked, found)
 
 
@@ -92,7 +94,7 @@ def summarise(name: str, row: Row, found: dict[int, Found]) -> dict[str, Any]:
         "delta": row.delta if row.private else None,
         "adjacency": row.adjacency,
         "ipc": row.ipc,
-        "seeds": [one["seed"] for one in runs if first in one["hard"]],
+        "seeds": [one["seed"] for one in runs if any(first in one[kind] for kind in KINDS)],
         "seeds_asked": list(row.seeds),
         "protocol": some.get("protocol", {}).get("name", row.protocol),
         "protocol_settings": some.get("protocol"),
@@ -103,7 +105,7 @@ def summarise(name: str, row: Row, found: dict[int, Found]) -> dict[str, Any]:
         "tabular": tabular or None,
         "condense_seconds": _largest(one.get("seconds") for one in condensing),
         "condense_seconds_at_least": any(one.get("killed", False) for one in condensing),
-        "evaluate_seconds": _largest(one["hard"].get(first, {}).get("seconds") for one in runs),
+        "evaluate_seconds": _largest(one[kind].get(first, {}).get("seconds") for one in runs for kind in KINDS),
         "peak_mib": _largest([*(one.get("peak_mib") for one in condensing), *(one.get("peak_mib") for one in judged)]),
         "machine": next((one["machine"] for one in [*condensing, *judged] if one.get("machine")), None),
         "verified": all(one["verified"] for one in runs) if row.private or row.condenses else None,
