@@ -54,6 +54,7 @@ class Config(_Strict):
     """One condensation: which method, how large a set, under which promise."""
 
     method: str = Field("auto", description="a method, or auto: the recommended one for the data, by rule")
+    minutes: float | None = Field(None, gt=0, description="time that auto may plan for; default: no limit")
     ipc: int = Field(10, ge=1, description="synthetic records per class")
     seed: int = Field(0, ge=0, description="public seed of networks and initialisation, never of noise")
     privacy: PrivacyConfig = Field(default_factory=PrivacyConfig)

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,14 @@ NOISE: dict[str, type[GaussianNoise] | type[DiscreteGaussianNoise]] = {
 NOISE_WORDS = {"gaussian": "Gaussian, float64", "discrete": "discrete Gaussian on a power-of-two grid", "none": "none"}
 
 
-def plan(spec: DataSpec, config: Config, *, noise: NoiseSource | None = None) -> Plan:
+def plan(
+    spec: DataSpec, config: Config, *, noise: NoiseSource | None = None, begun: Mapping[str, Any] | None = None
+) -> Plan:
     """The calibrated plan of a run. Reads public metadata only, spends nothing.
 
     Args:
         noise: a source other than the operating system's, for tests; it is written into the plan.
+        begun: the public part of an interrupted run's plan: auto's choice is not made anew, on a busier machine.
 
     Raises:
         InputError: an unknown method or option, a budget outside its range, or mode free, which asks records nothing.
@@ -55,8 +59,13 @@ def plan(spec: DataSpec, config: Config, *, noise: NoiseSource | None = None) ->
         raise InputError(
             "privacy free asks nothing of records, so it has no plan: condense a release, data = RUN/release"
         )
-    choice = choose(spec) if config.method == AUTO else None
-    method = registry.get(choice.method if choice else config.method, spec)
+    name, chosen = config.method, None
+    if name == AUTO and begun and "chosen" in begun:
+        name, chosen = begun["method"], begun["chosen"]
+    elif name == AUTO:
+        choice = choose(spec, config.minutes, lambda method: _expected(method, spec, config))
+        name, chosen = choice.method, f"by the rule of auto: {choice.reason}"
+    method = registry.get(name, spec)
     options = checked(method.options, config.options, f"options of {method.name}")
     private = config.privacy.mode == "dp"
     if private and not config.privacy.delta < 1 / spec.records:
@@ -74,12 +83,20 @@ def plan(spec: DataSpec, config: Config, *, noise: NoiseSource | None = None) ->
         "noise": config.privacy.noise if private else "none",
         "entropy": "operating system" if noise is None or noise.entropy.private else "seeded, NOT PRIVATE",
     }
-    if choice:
-        public["chosen"] = f"by the rule of auto: {choice.reason}"
+    if chosen:
+        public["chosen"] = chosen
     stages = method.stages(spec, config.ipc, options)
     return make_plan(
         stages, config.privacy.epsilon, config.privacy.delta, config.privacy.adjacency, public, private=private
     )
+
+
+def _expected(name: str, spec: DataSpec, config: Config) -> float:
+    """Seconds that a method would take here, measured on public noise."""
+    method = registry.get(name, spec)
+    options = checked(method.options, config.options, f"options of {name}")
+    cost = method.rehearse(spec, options, Run(config.ipc, config.seed, resolve_device(config.engine.device)))
+    return cost.asking + cost.condensing
 
 
 def outlook(planned: Plan, spec: DataSpec) -> tuple[list[dict[str, Any]], int]:
@@ -219,7 +236,7 @@ def _run(
 ) -> Release:
     spec, device = data.spec, resolve_device(config.engine.device)
     reuse_freed_memory()
-    planned = plan(spec, config, noise=noise)
+    planned = plan(spec, config, noise=noise, begun=_begun(folder) if resume else None)
     source = noise or noise_source(config)
     if (folder / "release").exists():
         raise InputError(f"{folder / 'release'} already exists: this run is finished; give another --out")
@@ -331,6 +348,14 @@ def noise_source(config: Config) -> NoiseSource:
     if config.privacy.mode == "none":  # nothing is promised, so that a public seed can give the same bytes again
         return GaussianNoise(SeededEntropy(config.seed))
     return NOISE[config.privacy.noise]()
+
+
+def _begun(folder: Path) -> Mapping[str, Any] | None:
+    """What the plan of an interrupted run says in public; the ledger decides later whether it is that run's plan."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        public: Mapping[str, Any] = json.loads((folder / "plan.json").read_text())["public"]
+        return public
+    return None
 
 
 def _open(folder: Path, planned: Plan, resume: bool) -> Ledger:

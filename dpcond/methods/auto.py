@@ -5,14 +5,19 @@ The rules come from measurements on benchmarks (experiments/leaderboard), never 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dpcond.spec import DataSpec
 
 AUTO = "auto"
+FAST = "merf"  # seconds to minutes anywhere
 MANY = 10_000  # records from which a teacher and clusters are worth their shares
 SMALL = 16  # side of an image below which scattering has too little to look at
-RULE = f"taught for {MANY:,} images or more of at least {SMALL}×{SMALL}, of even sides; merf for tables, and for other images"
+RULE = (
+    f"taught for {MANY:,} images or more of at least {SMALL}×{SMALL}, of even sides, if its time fits into minutes = …; "
+    "merf for tables, and for other images"
+)
 
 
 @dataclass(frozen=True)
@@ -23,8 +28,22 @@ class Choice:
     reason: str
 
 
-def choose(spec: DataSpec) -> Choice:
-    """The recommended method for data of this kind, size and shape."""
+def choose(spec: DataSpec, minutes: float | None = None, expected: Callable[[str], float] | None = None) -> Choice:
+    """The recommended method for data of this kind, size and shape, if it is expected to end within ``minutes``.
+
+    Args:
+        expected: seconds that a method of this name would take here, measured on public noise; asked under a limit only.
+    """
+    choice = _recommended(spec)
+    if minutes is None or expected is None or choice.method == FAST:
+        return choice
+    needed = expected(choice.method) / 60
+    if needed <= minutes:
+        return choice
+    return Choice(FAST, f"{choice.method} would take about {needed:.0f} minutes here, {minutes:g} are allowed")
+
+
+def _recommended(spec: DataSpec) -> Choice:
     if spec.kind == "table":
         return Choice(
             "merf", "a table: one release of random Fourier features keeps more of it than random networks do"

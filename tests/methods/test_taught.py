@@ -155,6 +155,37 @@ def test_an_interrupted_run_goes_on_and_verifies(digits, tmp_path):
     assert all(check.ok for check in report.checks), report
 
 
+def test_auto_keeps_to_the_time_that_it_is_given():
+    large = replace(SPEC, shape=(1, 28, 28), records=60_000)
+    asked = []
+
+    def expected(name):
+        asked.append(name)
+        return 600.0
+
+    assert auto.choose(large, 10, expected).method == "taught"
+    hurried = auto.choose(large, 9, expected)
+    assert hurried.method == "merf"
+    assert "10 minutes here, 9 are allowed" in hurried.reason
+    assert asked == ["taught", "taught"], "nothing is measured where no limit was given"
+    assert auto.choose(large, None, expected).method == "taught"
+    assert auto.choose(SPEC, 1e-9, expected).method == "merf"
+
+
+def test_an_interrupted_run_keeps_the_choice_of_auto_on_a_busier_machine(digits, tmp_path, monkeypatch):
+    fast = {"frequencies": 20, "steps": 2}
+    config = Config.model_validate({"ipc": 1, "options": fast, "minutes": 5, "engine": {"device": "cpu"}})
+
+    def stop(done, total, message):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run(digits, config, tmp_path / "run", progress=stop)
+    monkeypatch.setattr(pipeline, "choose", lambda *given: auto.Choice("dm", "busy"))
+    release = pipeline.run(digits, config, tmp_path / "run", resume=True)
+    assert release.method == "merf"
+
+
 def test_auto_chooses_by_public_metadata_and_says_so():
     large = replace(SPEC, shape=(1, 28, 28), records=60_000, class_counts=None)
     odd = replace(large, shape=(1, 29, 28))
