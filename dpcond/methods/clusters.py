@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from dpcond.errors import AnswerLost
-from dpcond.methods.base import Run, class_sizes
+from dpcond.methods.base import Run, class_sizes, seconds
+from dpcond.methods.features import noise_records
 from dpcond.privacy.curator import Curator
 from dpcond.privacy.plan import Stage
 from dpcond.privacy.queries import CellSums, Feature, Moments
@@ -108,6 +109,16 @@ def cluster_stages(spec: DataSpec, images: int, moments: float, clusters: float)
             purpose="k-means within each class, in the subspace",
         ),
     )
+
+
+def rehearse_clusters(spec: DataSpec, images: int, run: Run) -> float:
+    """Expected seconds of the rounds, in which every declared record is looked at by itself; measured on public noise."""
+    transform, q = LowFrequencies(spec), directions(spec)
+    rows = Coordinates(transform, torch.zeros(spec.shape), torch.eye(transform.size, q), 1.0).to(run.device)
+    centres = torch.zeros(spec.num_classes, clusters_per_class(spec, images), q)
+    query = CellSums(Feature(rows, q, REACH), centres, COUNT, "rehearsal")
+    records, labels = noise_records(spec, 64, 0).to(run.device), torch.zeros(64, dtype=torch.long, device=run.device)
+    return seconds(lambda: query.sum(records, labels)) / 64 * spec.records * ROUNDS
 
 
 def varied_start(curator: Curator, run: Run, means: Tensor, images: int, count: int) -> Tensor:

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from dpcond.augment import default_strategy
 from dpcond.errors import InputError
 from dpcond.methods.base import Cost, Method, Options, Run, seconds, with_counts
-from dpcond.methods.clusters import cluster_stages, varied_start
+from dpcond.methods.clusters import cluster_stages, rehearse_clusters, varied_start
 from dpcond.methods.dm import default_networks, default_rate
 from dpcond.methods.features import network_feature
 from dpcond.methods.matching import match_means, rehearse_means, release_means
@@ -155,7 +155,10 @@ def rehearse(spec: DataSpec, options: TaughtOptions, run: Run) -> Cost:
     untrained = Teacher(teacher_features(spec, run.device), spec.num_classes).to(run.device)
     few = torch.zeros(GUIDED, *spec.shape, device=run.device, requires_grad=True)
     judging = seconds(lambda: untrained(few).sum().backward()) * options.steps if options.guidance else 0.0
-    return Cost(matching.asking + teaching.asking, matching.condensing + judging, max(matching.kept, teaching.kept))
+    clustering = rehearse_clusters(spec, examples(run.ipc, options), run)
+    return Cost(
+        matching.asking + teaching.asking + clustering, matching.condensing + judging, max(matching.kept, teaching.kept)
+    )
 
 
 METHOD = Method(
