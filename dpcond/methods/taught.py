@@ -59,7 +59,7 @@ class TaughtOptions(Options):
     teacher_steps: int = Field(110, ge=1, description="gradients that the teacher is trained with")
     guidance: float = Field(0.3, ge=0, description="weight of the teacher's judgement while matching")
     temperature: float = Field(2.0, gt=0, description="softness of the teacher's labels")
-    factor: int = Field(2, ge=1, description="multi-formation: images stored in one, per side")
+    factor: int = Field(1, ge=1, description="multi-formation: images stored in one, per side")
     steps: int = Field(1500, ge=1, description="matching steps")
     lr: float = Field(0.02, gt=0, description="Adam's step on the pixels")
 
