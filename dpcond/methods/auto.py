@@ -15,7 +15,7 @@ FAST = "merf"  # seconds to minutes anywhere
 MANY = 10_000  # records from which a teacher and clusters are worth their shares
 SMALL = 16  # side of an image below which scattering has too little to look at
 RULE = (
-    f"taught for {MANY:,} images or more of at least {SMALL}×{SMALL}, of even sides, if its time fits into minutes = …; "
+    f"taught for {MANY:,} images or more of at least {SMALL}×{SMALL}, if its time fits into minutes = …; "
     "merf for tables, and for other images"
 )
 
@@ -48,9 +48,9 @@ def _recommended(spec: DataSpec) -> Choice:
         return Choice(
             "merf", "a table: one release of random Fourier features keeps more of it than random networks do"
         )
-    if spec.records < MANY or min(spec.shape[1:]) < SMALL or any(side % 2 for side in spec.shape[1:]):
+    if spec.records < MANY or min(spec.shape[1:]) < SMALL:
         return Choice(
             "merf",
-            f"{spec.records:,} images, few, small or of odd sides: one release of random features keeps most of them",
+            f"{spec.records:,} images, few or small: one release of random features keeps most of them",
         )
     return Choice("taught", f"{spec.records:,} images: enough for a private teacher and clusters beside the means")

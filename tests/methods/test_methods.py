@@ -33,7 +33,7 @@ VARIANTS = [
     ("merf", {}),
     ("merf", {"realise": "generator", "batch": 3}),
     ("taught", {}),
-    ("taught", {"guidance": 0.0, "factor": 1}),
+    ("taught", {"guidance": 0.0, "factor": 2}),
 ]
 
 
@@ -56,7 +56,7 @@ def test_runs_without_any_data(name, extra, spec):
     synthetic, _ = condense(name, spec, extra)
     x, y = synthetic.decode()
     assert x.shape[1:] == spec.shape
-    assert torch.bincount(y).tolist() == [2 * synthetic.factor**2] * spec.num_classes
+    assert torch.bincount(y).tolist() == [2 * extra.get("factor", 1) ** 2] * spec.num_classes
     assert x.isfinite().all()
     assert ((x >= synthetic.low - 1e-5) & (x <= synthetic.high + 1e-5)).all()
 
