@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,9 +32,19 @@ class PrivateRecords(Protocol):
         ...
 
 
-def exact_kernels() -> AbstractContextManager[None]:
-    """Full float32 and fixed kernels: a row must not depend on how many others are in its batch."""
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+@contextmanager
+def exact_kernels() -> Iterator[None]:
+    """Full float32 and fixed kernels: a row must not depend on how many others are in its batch.
+
+    A caller's autocast ends here: rounding to eight bits after a norm is taken can carry a record over its bound.
+    """
+    with ExitStack() as stack:
+        for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
+            stack.enter_context(torch.autocast(device, enabled=False))
+        stack.enter_context(
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+        )
+        yield
 
 
 class Curator:

@@ -33,6 +33,21 @@ def test_what_is_not_planned_is_refused(tmp_path):
             curator.ask("s", 2, PIXELS)
 
 
+def test_the_wall_computes_in_float32_whatever_its_caller_does(tmp_path):
+    """Rounded to bfloat16, a gradient in closed form would exceed its clipping norm by more than the hair left for it."""
+    seen = []
+
+    def statistic(x):
+        rows = x.flatten(1) @ torch.eye(x[0].numel())
+        seen.append(rows.dtype)
+        return rows
+
+    query = ClassSums(Feature(statistic, PIXELS.feature.width, 1.0), PIXELS.classes, "products")
+    with Ledger.create(tmp_path / "l", plan_of()) as ledger, torch.autocast("cpu", torch.bfloat16):
+        Curator(SPEC, plan_of(), toy(), ledger).ask("s", 0, query)
+    assert set(seen) == {torch.float32}
+
+
 def test_a_kept_answer_is_returned_as_it_was_and_costs_nothing(tmp_path):
     plan = kept(plan_of(count=2))
     with Ledger.create(tmp_path / "l", plan) as ledger:
