@@ -91,11 +91,13 @@ def network_feature(
     frequencies: int = 0,
     scale: float = 1.0,
     public: Tensor | None = None,
+    labels: Tensor | None = None,
 ) -> Feature:
     """The feature of one random network, of unit norm, drawn from a public ``seed``.
 
     The embedding is centred on the mean embedding of ``public`` records (default: noise), which takes most of what all
-    records share out of the norm. ``frequencies`` > 0 puts a Gaussian kernel on top (M3D): its length scale is ``scale``
+    records share out of the norm; with the ``labels`` of those records every class has its own centre, which takes out
+    more. ``frequencies`` > 0 puts a Gaussian kernel on top (M3D): its length scale is ``scale``
     times the typical distance between embeddings of the public records.
     """
     net = random_network(spec, seed, width, device)
@@ -109,12 +111,18 @@ def network_feature(
         after = Fourier(rows.shape[1], frequencies, scale * typical, seed, device)
     embed = Embedding(net, siamese, seed, after)
     with torch.no_grad():
-        center = torch.cat([embed(part) for part in public.split(64)]).mean(0)
+        rows = torch.cat([embed(part) for part in public.split(64)])
+    center = rows.mean(0) if labels is None else class_means(rows, labels)
     matrix = None
     if projection:
-        drawn = torch.randn(len(center), projection, generator=torch.Generator().manual_seed(seed))
+        drawn = torch.randn(rows.shape[1], projection, generator=torch.Generator().manual_seed(seed))
         matrix = (drawn / math.sqrt(projection)).to(device)
-    return Feature(embed, len(center), 1.0, center=center, projection=matrix, unit=True)
+    return Feature(embed, rows.shape[1], 1.0, center=center, projection=matrix, unit=True)
+
+
+def class_means(rows: Tensor, labels: Tensor) -> Tensor:
+    """Means [classes, k] of rows [B, k] of every class that ``labels`` [B] hold, in their order."""
+    return torch.stack([rows[labels == label].mean(0) for label in labels.unique()])
 
 
 def pixel_feature(spec: DataSpec, seed: int, frequencies: int, scale: float, device: torch.device) -> Feature:

@@ -112,8 +112,10 @@ def some_of_each(synthetic: SyntheticSet, batch: int | None, generator: torch.Ge
 
 def mean_distance(examples: Tensor, released: ReleasedMeans) -> Tensor:
     """Σ over classes of ‖synthetic class mean − released class mean‖²; examples by class, equally many of each."""
-    rows = released.feature.public(examples)
-    means = rows.view(len(released.means), -1, rows.shape[1]).mean(1)
+    classes = len(released.means)
+    labels = torch.arange(classes, device=examples.device).repeat_interleave(len(examples) // classes)
+    rows = released.feature.public(examples, labels)
+    means = rows.view(classes, -1, rows.shape[1]).mean(1)
     return (means - released.means).square().sum()
 
 

@@ -2,7 +2,7 @@
 
 1. the mean image of each class;
 2. moments, then clusters within each class, in low frequencies: they make a varied start, which is also the public
-   set that later features are centred on;
+   set that later features are centred on, class by class;
 3. a linear teacher on scattering features (DP-SGD), which keeps the images typical of their class while they are
    matched, and labels them softly in the end;
 4. class means of random Fourier features of many random networks' embeddings, released once and matched without limit.
@@ -22,7 +22,7 @@ from dpcond.errors import InputError
 from dpcond.methods.base import Cost, Method, Options, Run, seconds, with_counts
 from dpcond.methods.clusters import cluster_stages, rehearse_clusters, varied_start
 from dpcond.methods.dm import default_networks, default_rate
-from dpcond.methods.features import network_feature
+from dpcond.methods.features import network_feature, noise_records
 from dpcond.methods.matching import match_means, rehearse_means, release_means
 from dpcond.methods.teacher import Teacher, rehearse_teacher, teacher_features, teacher_stage, train_teacher
 from dpcond.methods.warm import mean_stage, released_means
@@ -37,7 +37,7 @@ MEANS, MOMENTS = (
     0.03,
     0.07,
 )  # shares of the budget; those of clusters and teacher are options, kernel means have the rest
-PUBLIC = 100  # images of the start on which features are centred
+PUBLIC = 10  # images of a class of the start on which features are centred
 GRAIN = 0.3  # of noise on those: what the start leaves out, and a spread even where all of them are alike
 BATCH = 20  # examples of a class that a matching step looks at
 GUIDED = 20  # examples that the teacher judges in a step
@@ -54,8 +54,8 @@ class TaughtOptions(Options):
     )
     width: int = Field(64, ge=1, description="channels of a network's blocks")
     frequencies: int = Field(512, ge=1, description="random Fourier frequencies per network")
-    clusters: float = Field(0.2, gt=0, lt=0.5, description="the clusters' share of the budget")
-    teacher: float = Field(0.3, gt=0, lt=0.4, description="the teacher's share of the budget")
+    clusters: float = Field(0.1, gt=0, lt=0.5, description="the clusters' share of the budget")
+    teacher: float = Field(0.2, gt=0, lt=0.4, description="the teacher's share of the budget")
     teacher_steps: int = Field(110, ge=1, description="gradients that the teacher is trained with")
     guidance: float = Field(0.3, ge=0, description="weight of the teacher's judgement while matching")
     temperature: float = Field(2.0, gt=0, description="softness of the teacher's labels")
@@ -86,8 +86,14 @@ def examples(ipc: int, options: TaughtOptions) -> int:
     return ipc * options.factor**2
 
 
-def feature(spec: DataSpec, index: int, options: TaughtOptions, run: Run, public: Tensor | None) -> Feature:
-    """The ``index``-th public feature of a run."""
+def feature(spec: DataSpec, index: int, options: TaughtOptions, run: Run, public: Tensor) -> Feature:
+    """The ``index``-th public feature of a run, centred on ``public`` records, equally many of every class in their order.
+
+    What a record adds is the way from the centre of its class, scaled to length one: it is shorter than the way from a
+    common centre (.51 against .64 on Fashion-MNIST), and so the same noise hides less of it.
+    """
+    classes = spec.num_classes
+    labels = torch.arange(classes, device=public.device).repeat_interleave(len(public) // classes)
     return network_feature(
         spec,
         run.seed * 1_000_003 + index,
@@ -96,6 +102,7 @@ def feature(spec: DataSpec, index: int, options: TaughtOptions, run: Run, public
         augment=default_strategy(spec.name),
         frequencies=options.frequencies,
         public=public,
+        labels=labels,
     )
 
 
@@ -106,11 +113,11 @@ def condense(curator: Curator, options: TaughtOptions, run: Run) -> SyntheticSet
     if means is None:
         raise InputError("the mean images were spent before a crash and did not survive: start again in a new folder")
     wanted = examples(run.ipc, options)
-    count = max(wanted, -(-PUBLIC // spec.num_classes))
+    count = max(wanted, PUBLIC)
     drawn = varied_start(curator, run, means, wanted, count).view(spec.num_classes, count, *spec.shape)
     warm = tiled(drawn[:, :wanted].flatten(0, 1), options.factor)
     synthetic = SyntheticSet.start(spec, run.ipc, "warm", run.seed, options.factor, warm).clamp_().to(run.device)
-    public = drawn[:, : max(1, PUBLIC // spec.num_classes)].flatten(0, 1)
+    public = drawn[:, :PUBLIC].flatten(0, 1)
     grain = GRAIN * torch.randn(public.shape, generator=torch.Generator().manual_seed(run.seed))
     public = (public + grain).to(run.device).clamp(synthetic.low, synthetic.high)
     teacher = train_teacher(curator, run)
@@ -148,7 +155,8 @@ class Guidance:
 def rehearse(spec: DataSpec, options: TaughtOptions, run: Run) -> Cost:
     """Expected cost, measured on noise."""
     planned = {stage.name: stage for stage in stages(spec, run.ipc, options)}
-    public = feature(spec, 0, options, run, None)
+    records = noise_records(spec, spec.num_classes * PUBLIC, 0).to(run.device)
+    public = feature(spec, 0, options, run, records)
     step = Run(min(run.ipc, stored(options)), run.seed, run.device)
     matching = rehearse_means(spec, planned[STAGE], public, step, options.steps, options.factor)
     teaching = rehearse_teacher(spec, planned["teacher"], run)

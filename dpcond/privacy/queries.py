@@ -3,7 +3,7 @@
 Each query is a public, fixed function of one record. It states its L2 sensitivity under both adjacencies and computes
 the clean sum of a batch; the curator alone calls :meth:`sum`, and adds the noise.
 
-    ClassSums     e_y ⊗ clip_R((g(x) − a) P)                    DM, MMD, DP-MERF, class counts
+    ClassSums     e_y ⊗ clip_R((g(x) − a) P), a public or a_y   DM, MMD, DP-MERF, class counts
     CellSums      e_y ⊗ e_cell(x, y) ⊗ (clip_R((g(x) − a) P − c_cell), b)     k-means within each class
     GradientSum   clip_R(∇ ℓ(f(x), y)) at a public f            DC, DSA, DP-SGD
     Moments       (φφᵀ packed, φ e_yᵀ), φ = clip_R((g(x) − a) P)   kernel ridge regression, DP linear heads, DP-PCA
@@ -87,7 +87,8 @@ class Feature:
         statistic: fixed public function; a network must not couple records (no BatchNorm).
         width: values per record that ``statistic`` returns.
         bound: clipping norm R, after centring and projecting.
-        center: public vector [width] subtracted first, so that the clip is not spent on what all records share.
+        center: public vector [width] subtracted first, so that the clip is not spent on what all records share; or one
+            for every class [classes, width], of which a record takes that of its own label.
         projection: public matrix [width, size] applied before the clip: fewer dimensions, less noise.
         unit: give every record exactly the norm R (no bound to tune) instead of at most R.
     """
@@ -102,8 +103,10 @@ class Feature:
     def __post_init__(self) -> None:
         _positive(self.bound)
         refuse_coupling_in(self.statistic)
-        if self.center is not None and self.center.shape != (self.width,):
-            raise InputError(f"centre of shape {tuple(self.center.shape)}: expected ({self.width},)")
+        if self.center is not None and (self.center.ndim not in (1, 2) or self.center.shape[-1] != self.width):
+            raise InputError(
+                f"centre of shape {tuple(self.center.shape)}: expected ({self.width},) or (classes, {self.width})"
+            )
         if self.projection is not None and self.projection.shape[:1] != (self.width,):
             raise InputError(f"projection of shape {tuple(self.projection.shape)}: expected ({self.width}, size)")
 
@@ -112,25 +115,36 @@ class Feature:
         """Values per record after the projection."""
         return self.width if self.projection is None else int(self.projection.shape[1])
 
-    def raw(self, x: Tensor) -> Tensor:
-        """Centred and projected statistic, before the clip [B, size]; differentiable, for the public side."""
+    def raw(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Centred and projected statistic, before the clip [B, size]; differentiable, for the public side.
+
+        ``y`` [B] are the labels of the records ``x``: needed where every class has a centre of its own.
+        """
         rows = self.statistic(x)
         if self.center is not None:
-            rows = rows - self.center.to(rows)
+            rows = rows - self._centers(y).to(rows)
         return rows if self.projection is None else rows @ self.projection.to(rows)
 
-    def public(self, x: Tensor) -> Tensor:
+    def _centers(self, y: Tensor | None) -> Tensor:
+        assert self.center is not None
+        if self.center.ndim == 1:
+            return self.center
+        if y is None:
+            raise InputError("feature with a centre for every class: give the labels of the records")
+        return self.center[y.to(self.center.device)]
+
+    def public(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """What the query computes of each record, differentiable in ``x``, for synthetic records [B, size]."""
-        rows = self.raw(x)
+        rows = self.raw(x, y)
         norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min(1e-12)
         return rows * (self.bound / norms if self.unit else (self.bound / norms).clamp_max(1.0))
 
     @torch.no_grad()
-    def rows(self, x: Tensor, *, clip: bool, grid: float | None) -> Tensor:
-        """Clipped rows [B, size], float64."""
+    def rows(self, x: Tensor, y: Tensor, *, clip: bool, grid: float | None) -> Tensor:
+        """Clipped rows [B, size], float64, of records with these labels."""
         if len(x) == 0:
             return torch.zeros(0, self.size, dtype=torch.float64, device=x.device)
-        rows = self.raw(x)
+        rows = self.raw(x, y)
         if clip or self.unit:  # a unit norm is part of the statistic; only the bound on longer ones is privacy's
             return clip_rows(rows, self.bound, exact=self.unit, grid=grid)
         return rows.double()
@@ -143,7 +157,13 @@ class ClassSums(Query):
     """
 
     def __init__(self, feature: Feature, classes: int, name: str) -> None:
-        """``name`` tells which public feature this is (architecture, seed): it enters the fingerprint."""
+        """``name`` tells which public feature this is (architecture, seed, centre): it enters the fingerprint.
+
+        Raises:
+            InputError: centres of the feature for another number of classes.
+        """
+        if feature.center is not None and feature.center.ndim == 2 and len(feature.center) != classes:
+            raise InputError(f"feature with centres for {len(feature.center)} classes: expected {classes}")
         self.feature, self.classes, self.name = feature, classes, name
         self.shape = (classes, feature.size)
 
@@ -157,7 +177,7 @@ class ClassSums(Query):
 
     def sum(self, x: Tensor, y: Tensor, *, clip: bool = True, grid: float | None = None) -> Tensor:
         """Class sums of a batch, float64 [classes, size]."""
-        rows = self.feature.rows(x, clip=clip, grid=grid)
+        rows = self.feature.rows(x, y, clip=clip, grid=grid)
         return torch.zeros(self.shape, dtype=torch.float64, device=rows.device).index_add_(0, y, rows)
 
 
@@ -205,7 +225,7 @@ class CellSums(ClassSums):
         centres = self.centres.to(x.device)
         count = self.count if grid is None else math.floor(self.count / grid) * grid
         for i, label in enumerate(y.tolist()):
-            ways = self.feature.raw(x[i : i + 1]).double() - centres[label]
+            ways = self.feature.raw(x[i : i + 1], y[i : i + 1]).double() - centres[label]
             cell = ways.square().sum(1).argmin()
             way = ways[cell : cell + 1]
             total[label, cell, :-1] += (clip_rows(way, self.feature.bound, grid=grid) if clip else way)[0]
@@ -294,7 +314,7 @@ class Moments(Query):
         """Packed second moments of a batch, float64."""
         if grid is not None:
             raise InputError("query Moments has no exact grid: use noise = 'gaussian' with this method")
-        rows = self.feature.rows(x, clip=clip, grid=None)
+        rows = self.feature.rows(x, y, clip=clip, grid=None)
         k = self.feature.size
         second = rows.T @ rows
         scale = torch.full((k, k), math.sqrt(2), dtype=second.dtype, device=second.device).fill_diagonal_(1.0)

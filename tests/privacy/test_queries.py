@@ -43,12 +43,12 @@ def linear(kind=nn.Linear):
     return layer
 
 
-def feature(**kw):
+def feature(*classes, **kw):
+    """A feature with a common centre, or with one for each of so many classes."""
     net = small_net()
     g = torch.Generator().manual_seed(1)
-    return Feature(
-        net.embed, 16, R, center=torch.randn(16, generator=g), projection=torch.randn(16, 5, generator=g), **kw
-    )
+    center = torch.randn(*classes, 16, generator=g)
+    return Feature(net.embed, 16, R, center=center, projection=torch.randn(16, 5, generator=g), **kw)
 
 
 def centres(cells=4):
@@ -60,6 +60,8 @@ def queries():
     return [
         ClassSums(feature(), CLASSES, "f"),
         ClassSums(feature(unit=True), CLASSES, "u"),
+        ClassSums(feature(CLASSES), CLASSES, "c"),
+        ClassSums(feature(CLASSES, unit=True), CLASSES, "cu"),
         CellSums(feature(), centres(), 0.3, "k"),
         ClassCounts(CLASSES),
         Moments(feature(), CLASSES, "m"),
@@ -111,14 +113,27 @@ def test_moments_norm_is_the_packed_frobenius_norm():
     assert torch.allclose(cross, flat.T @ F.one_hot(records(9)[1], CLASSES).double())
 
 
-def test_class_sums_equal_the_slow_twin():
-    f = feature()
+@pytest.mark.parametrize("classes", [(), (CLASSES,)], ids=["one centre", "a centre for every class"])
+def test_class_sums_equal_the_slow_twin(classes):
+    f = feature(*classes)
     q = ClassSums(f, CLASSES, "f")
     x, y = records(7)
-    slow = torch.zeros(q.shape, dtype=torch.float64)
+    slow, public = torch.zeros(q.shape, dtype=torch.float64), f.public(x, y).detach()
     for i in range(7):
-        slow[y[i]] += slow_clip((f.statistic(x[i : i + 1])[0] - f.center) @ f.projection, R).detach()
+        center = f.center[y[i]] if classes else f.center
+        row = slow_clip((f.statistic(x[i : i + 1])[0] - center) @ f.projection, R).detach()
+        slow[y[i]] += row
+        assert torch.allclose(public[i].double(), row, atol=1e-4), "synthetic records are seen the same way"
     assert torch.allclose(q.sum(x, y), slow, atol=1e-5)
+
+
+def test_centres_of_other_classes_or_without_labels_are_refused():
+    with pytest.raises(InputError, match="expected 3"):
+        ClassSums(feature(CLASSES + 1), CLASSES, "f")
+    with pytest.raises(InputError, match="give the labels"):
+        feature(CLASSES).public(records(2)[0])
+    with pytest.raises(InputError, match="expected \\(16,\\) or \\(classes, 16\\)"):
+        Feature(small_net().embed, 16, R, center=torch.zeros(2, CLASSES, 16))
 
 
 def test_cell_sums_equal_the_slow_twin():
@@ -272,7 +287,7 @@ def test_on_the_grid_sums_are_exact_in_any_order():
     x, y = records(50)
     grid = 2.0**-20
     order = torch.randperm(50, generator=torch.Generator().manual_seed(3))
-    rows = q.feature.rows(x, clip=True, grid=grid)
+    rows = q.feature.rows(x, y, clip=True, grid=grid)
     sums = [torch.zeros(q.shape, dtype=torch.float64).index_add_(0, y[o], rows[o]) for o in (torch.arange(50), order)]
     assert torch.equal(*sums)
 
