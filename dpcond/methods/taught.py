@@ -12,6 +12,8 @@ Each answer is paid for once; all that follows is post-processing.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -40,6 +42,7 @@ MEANS, MOMENTS = (
 PUBLIC = 10  # images of a class of the start on which features are centred
 GRAIN = 0.3  # of noise on those: what the start leaves out, and a spread even where all of them are alike
 BATCH = 20  # examples of a class that a matching step looks at
+LOOKS = 1500  # steps in which each of them is looked at
 GUIDED = 20  # examples that the teacher judges in a step
 
 
@@ -60,7 +63,9 @@ class TaughtOptions(Options):
     guidance: float = Field(0.3, ge=0, description="weight of the teacher's judgement while matching")
     temperature: float = Field(2.0, gt=0, description="softness of the teacher's labels")
     factor: int = Field(1, ge=1, description="multi-formation: images stored in one, per side")
-    steps: int = Field(1500, ge=1, description="matching steps")
+    steps: int | None = Field(
+        None, ge=1, description="matching steps; default: as many as let 1500 of them look at every image"
+    )
     lr: float = Field(0.02, gt=0, description="Adam's step on the pixels")
 
 
@@ -126,7 +131,7 @@ def condense(curator: Curator, options: TaughtOptions, run: Run) -> SyntheticSet
         synthetic,
         released,
         run,
-        steps=options.steps,
+        steps=matching_steps(run.ipc, options),
         lr=options.lr,
         batch=stored(options),
         guide=Guidance(teacher, options.guidance) if options.guidance else None,
@@ -138,6 +143,11 @@ def condense(curator: Curator, options: TaughtOptions, run: Run) -> SyntheticSet
 def stored(options: TaughtOptions) -> int:
     """Stored images of a class that a matching step looks at."""
     return max(1, BATCH // options.factor**2)
+
+
+def matching_steps(ipc: int, options: TaughtOptions) -> int:
+    """Steps that look at every stored image equally often, however many of them there are."""
+    return options.steps or math.ceil(LOOKS * max(1.0, ipc / stored(options)))
 
 
 class Guidance:
@@ -158,11 +168,12 @@ def rehearse(spec: DataSpec, options: TaughtOptions, run: Run) -> Cost:
     records = noise_records(spec, spec.num_classes * PUBLIC, 0).to(run.device)
     public = feature(spec, 0, options, run, records)
     step = Run(min(run.ipc, stored(options)), run.seed, run.device)
-    matching = rehearse_means(spec, planned[STAGE], public, step, options.steps, options.factor)
+    steps = matching_steps(run.ipc, options)
+    matching = rehearse_means(spec, planned[STAGE], public, step, steps, options.factor)
     teaching = rehearse_teacher(spec, planned["teacher"], run)
     untrained = Teacher(teacher_features(spec, run.device), spec.num_classes).to(run.device)
     few = torch.zeros(GUIDED, *spec.shape, device=run.device, requires_grad=True)
-    judging = seconds(lambda: untrained(few).sum().backward()) * options.steps if options.guidance else 0.0
+    judging = seconds(lambda: untrained(few).sum().backward()) * steps if options.guidance else 0.0
     clustering = rehearse_clusters(spec, examples(run.ipc, options), run)
     return Cost(
         matching.asking + teaching.asking + clustering, matching.condensing + judging, max(matching.kept, teaching.kept)
