@@ -44,7 +44,7 @@ def protocol(name: str) -> str:
 
 
 def tuned(row: Row) -> bool:
-    """Whether something was tuned on the benchmark's evaluation data."""
+    """Whether something was tuned on a benchmark's evaluation data."""
     return row.tuned_on not in ("", "nothing")
 
 

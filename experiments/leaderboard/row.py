@@ -6,6 +6,7 @@ import difflib
 import itertools
 import tomllib
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from dpcond.methods.auto import AUTO
 from dpcond.methods.registry import METHODS
 
 ROWS = Path(__file__).parent / "rows"
+TUNING = Path(__file__).parent / "tuning.toml"
 
 #: Fields that a file may give as a list: it then stands for one row per combination.
 GRID = ("method", "epsilon", "ipc")
@@ -57,7 +59,9 @@ class Row(BaseModel):
     removes: Literal["", "noise", "features", "matching", "labels"] = Field(
         "", description="what an ablation takes away"
     )
-    tuned_on: str = Field("", description="what was tuned on the benchmark's evaluation data; or 'nothing'")
+    tuned_on: str = Field(
+        "", description="what was tuned on evaluation data, or 'nothing'; default: what tuning.toml says of the method"
+    )
     note: str = ""
 
     @property
@@ -120,11 +124,19 @@ def read_file(path: Path) -> list[Row]:
         name = "-".join(
             [path.stem, *(f"{value:g}" if isinstance(value, int | float) else str(value) for value in values)]
         )
-        rows.append(checked(Row, {**tree, **point, "name": name}, f"row {path}"))
+        values_of = {**tree, **point, "name": name}
+        said = {"tuned_on": tuning().get(str(values_of["method"]), "")}
+        rows.append(checked(Row, {**said, **values_of}, f"row {path}"))
         _check(rows[-1], f"row {path}")
     if not rows:
         raise InputError(f"row {path}: an empty list stands for no row; give at least one value")
     return rows
+
+
+@cache
+def tuning() -> dict[str, str]:
+    """What was tuned on evaluation data, by method."""
+    return tomllib.loads(TUNING.read_text())
 
 
 def _check(row: Row, where: str) -> None:

@@ -55,7 +55,7 @@ def frontier(rows: Rows, results: Results) -> str:
         judged = [cells.protocol(result["protocol"] if result else row.protocol), *cells.labels(row, result)]
         body.append([*setting, *judged, *cells.targets(row, result), cells.beside(row, result)])
     said = dict.fromkeys(f"`{row.method}`: {row.tuned_on}" for row, _ in found if cells.tuned(row))
-    remark = f"\n\n† tuned on the benchmark's evaluation data. {'; '.join(said)}." if said else ""
+    remark = f"\n\n† tuned on evaluation data. {'; '.join(said)}." if said else ""
     return cells.table(head, body) + remark + missing(rows, results, "frontier")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from dpcond.errors import InputError
 from experiments.leaderboard.__main__ import main
-from experiments.leaderboard.row import ROWS, chosen, read_file, read_rows
+from experiments.leaderboard.row import ROWS, chosen, read_file, read_rows, tuning
 
 
 def test_every_committed_row_parses():
@@ -38,6 +38,16 @@ def test_a_list_is_a_grid(rows):
     assert [row.name for row in found] == ["grid-merf-0.5", "grid-merf-2", "grid-dm-0.5", "grid-dm-2"]
     assert {(row.method, row.epsilon) for row in found} == {(m, e) for m in ("merf", "dm") for e in (0.5, 2.0)}
     assert chosen(["grid-dm-2"], rows) == found[3:]
+
+
+def test_a_row_that_does_not_say_what_was_tuned_has_what_is_said_of_its_method(rows):
+    path = rows / "small.toml"
+    assert read_file(path)[0].tuned_on == "nothing"
+    path.write_text(path.read_text().replace('tuned_on = "nothing"', ""))
+    assert read_file(path)[0].tuned_on == tuning()["merf"] == "not recorded"
+    assert all(row.tuned_on for row in read_rows().values())
+    path.write_text(path.read_text().replace('"merf"', '"mmd"'))
+    assert read_file(path)[0].tuned_on == ""
 
 
 @pytest.mark.parametrize(
