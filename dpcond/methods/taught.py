@@ -42,7 +42,7 @@ MEANS, MOMENTS = (
 PUBLIC = 10  # images of a class of the start on which features are centred
 GRAIN = 0.3  # of noise on those: what the start leaves out, and a spread even where all of them are alike
 BATCH = 20  # examples of a class that a matching step looks at
-LOOKS = 1500  # steps in which each of them is looked at
+LOOKS = 1500  # steps that look at any one image
 GUIDED = 20  # examples that the teacher judges in a step
 
 
@@ -64,7 +64,7 @@ class TaughtOptions(Options):
     temperature: float = Field(2.0, gt=0, description="softness of the teacher's labels")
     factor: int = Field(1, ge=1, description="multi-formation: images stored in one, per side")
     steps: int | None = Field(
-        None, ge=1, description="matching steps; default: as many as let 1500 of them look at every image"
+        None, ge=1, description=f"matching steps; default: as many as let {LOOKS} of them look at every image"
     )
     lr: float = Field(0.02, gt=0, description="Adam's step on the pixels")
 

@@ -124,9 +124,8 @@ def read_file(path: Path) -> list[Row]:
         name = "-".join(
             [path.stem, *(f"{value:g}" if isinstance(value, int | float) else str(value) for value in values)]
         )
-        values_of = {**tree, **point, "name": name}
-        said = {"tuned_on": tuning().get(str(values_of["method"]), "")}
-        rows.append(checked(Row, {**said, **values_of}, f"row {path}"))
+        said = tuning().get(str(point.get("method", tree["method"])), "")
+        rows.append(checked(Row, {"tuned_on": said, **tree, **point, "name": name}, f"row {path}"))
         _check(rows[-1], f"row {path}")
     if not rows:
         raise InputError(f"row {path}: an empty list stands for no row; give at least one value")
