@@ -172,3 +172,24 @@ def test_devices():
 
 def test_convnet_can_be_used_directly():
     assert ConvNet(3, 10, (32, 32), width=4)(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_stem_multiplies_patches_where_that_is_faster_and_finds_the_same(channels: int) -> None:
+    stem = build("convnet", (channels, 28, 28), 10, 0, device="cpu", width=8).features[0]
+    plain = torch.nn.Conv2d(channels, 8, 3, padding=3)
+    plain.load_state_dict(stem.state_dict())
+    images = torch.randn(4, channels, 28, 28, generator=torch.Generator().manual_seed(0))
+    weights = torch.randn(4, 8, 32, 32, generator=torch.Generator().manual_seed(1))
+    found = []
+    for convolution in (stem, plain):
+        x = images.clone().requires_grad_()
+        with computing("bfloat16", x.device):
+            maps = convolution(x)
+            (maps.float() * weights).sum().backward()
+        assert maps.dtype == torch.bfloat16
+        assert maps.is_contiguous()
+        found.append((maps.float(), x.grad, convolution.weight.grad, convolution.bias.grad))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0.02, atol=0.02 * theirs.abs().max().item())  # 8 bits
+    torch.testing.assert_close(stem(images), plain(images))
