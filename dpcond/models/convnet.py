@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -35,8 +35,9 @@ class Stem(nn.Conv2d):
         """Maps [B, out, H', W'] of images [B, in, H, W]; the same values either way."""
         if x.shape[1] > 1 or x.device.type != "cpu" or not torch.is_autocast_enabled("cpu") or self.bias is None:
             return super().forward(x)
-        height, width = (n + 2 * int(p) - 2 for n, p in zip(x.shape[2:], self.padding, strict=True))
-        patches = F.unfold(x.to(torch.get_autocast_dtype("cpu")), 3, padding=self.padding)  # type: ignore[arg-type]
+        padding = cast("tuple[int, int]", self.padding)
+        height, width = (n + 2 * p - 2 for n, p in zip(x.shape[2:], padding, strict=True))
+        patches = F.unfold(x.to(torch.get_autocast_dtype("cpu")), 3, padding=padding)
         maps = torch.addmm(self.bias[:, None], self.weight.flatten(1), patches.transpose(0, 1).flatten(1))
         return maps.view(-1, len(x), height, width).transpose(0, 1).contiguous()
 
