@@ -44,6 +44,7 @@ GRAIN = 0.3  # of noise on those: what the start leaves out, and a spread even w
 BATCH = 20  # examples of a class that a matching step looks at
 LOOKS = 1500  # steps that look at any one image
 GUIDED = 20  # examples that the teacher judges in a step
+FEW = 20  # images of a class up to which four examples in one are worth more than one sharper example
 
 
 class TaughtOptions(Options):
@@ -62,7 +63,11 @@ class TaughtOptions(Options):
     teacher_steps: int = Field(110, ge=1, description="gradients that the teacher is trained with")
     guidance: float = Field(0.3, ge=0, description="weight of the teacher's judgement while matching")
     temperature: float = Field(2.0, gt=0, description="softness of the teacher's labels")
-    factor: int = Field(1, ge=1, description="multi-formation: images stored in one, per side")
+    factor: int | None = Field(
+        None,
+        ge=1,
+        description=f"multi-formation: images stored in one, per side; default: 2 up to {FEW} images of a class, else 1",
+    )
     steps: int | None = Field(
         None, ge=1, description=f"matching steps; default: as many as let {LOOKS} of them look at every image"
     )
@@ -80,15 +85,17 @@ def stages(spec: DataSpec, ipc: int, options: TaughtOptions) -> tuple[Stage, ...
         purpose="class means of random Fourier features of random networks' embeddings",
     )
     teacher = teacher_stage(spec, options.teacher, steps=options.teacher_steps)
-    if any(side % options.factor for side in spec.shape[1:]):
-        raise InputError(f"factor {options.factor} does not divide the sides of images {spec.shape}: use factor = 1")
-    start = cluster_stages(spec, examples(ipc, options), MOMENTS, options.clusters)
+    factor = formation(spec, ipc, options)
+    if any(side % factor for side in spec.shape[1:]):
+        raise InputError(f"factor {factor} does not divide the sides of images {spec.shape}: use factor = 1")
+    start = cluster_stages(spec, ipc * factor**2, MOMENTS, options.clusters)
     return with_counts(spec, mean_stage(spec, MEANS), *start, teacher, kernel)
 
 
-def examples(ipc: int, options: TaughtOptions) -> int:
-    """Examples of a class."""
-    return ipc * options.factor**2
+def formation(spec: DataSpec, ipc: int, options: TaughtOptions) -> int:
+    """Images stored in one, per side."""
+    halves = ipc <= FEW and not any(side % 2 for side in spec.shape[1:])
+    return options.factor or (2 if halves else 1)
 
 
 def feature(spec: DataSpec, index: int, options: TaughtOptions, run: Run, public: Tensor) -> Feature:
@@ -111,17 +118,23 @@ def feature(spec: DataSpec, index: int, options: TaughtOptions, run: Run, public
     )
 
 
+def settle(spec: DataSpec, ipc: int, options: TaughtOptions) -> TaughtOptions:
+    """With the factor by which a release is decoded."""
+    return options.model_copy(update={"factor": formation(spec, ipc, options)})
+
+
 def condense(curator: Curator, options: TaughtOptions, run: Run) -> SyntheticSet:
     """Ask for all, draw the start, match under the teacher's eye, label softly."""
     spec = curator.spec
     means = released_means(curator)
     if means is None:
         raise InputError("the mean images were spent before a crash and did not survive: start again in a new folder")
-    wanted = examples(run.ipc, options)
+    factor = formation(spec, run.ipc, options)
+    wanted = run.ipc * factor**2
     count = max(wanted, PUBLIC)
     drawn = varied_start(curator, run, means, wanted, count).view(spec.num_classes, count, *spec.shape)
-    warm = tiled(drawn[:, :wanted].flatten(0, 1), options.factor)
-    synthetic = SyntheticSet.start(spec, run.ipc, "warm", run.seed, options.factor, warm).clamp_().to(run.device)
+    warm = tiled(drawn[:, :wanted].flatten(0, 1), factor)
+    synthetic = SyntheticSet.start(spec, run.ipc, "warm", run.seed, factor, warm).clamp_().to(run.device)
     public = drawn[:, :PUBLIC].flatten(0, 1)
     grain = GRAIN * torch.randn(public.shape, generator=torch.Generator().manual_seed(run.seed))
     public = (public + grain).to(run.device).clamp(synthetic.low, synthetic.high)
@@ -131,23 +144,23 @@ def condense(curator: Curator, options: TaughtOptions, run: Run) -> SyntheticSet
         synthetic,
         released,
         run,
-        steps=matching_steps(run.ipc, options),
+        steps=options.steps or matching_steps(run.ipc, factor),
         lr=options.lr,
-        batch=stored(options),
+        batch=stored(factor),
         guide=Guidance(teacher, options.guidance) if options.guidance else None,
     )
     synthetic.label_softly(teacher.soft_labels(synthetic.decode()[0].detach(), options.temperature))
     return synthetic
 
 
-def stored(options: TaughtOptions) -> int:
+def stored(factor: int) -> int:
     """Stored images of a class that a matching step looks at."""
-    return max(1, BATCH // options.factor**2)
+    return max(1, BATCH // factor**2)
 
 
-def matching_steps(ipc: int, options: TaughtOptions) -> int:
+def matching_steps(ipc: int, factor: int) -> int:
     """Steps that look at every stored image equally often, however many of them there are."""
-    return options.steps or math.ceil(LOOKS * max(1.0, ipc / stored(options)))
+    return math.ceil(LOOKS * max(1.0, ipc / stored(factor)))
 
 
 class Guidance:
@@ -167,14 +180,15 @@ def rehearse(spec: DataSpec, options: TaughtOptions, run: Run) -> Cost:
     planned = {stage.name: stage for stage in stages(spec, run.ipc, options)}
     records = noise_records(spec, spec.num_classes * PUBLIC, 0).to(run.device)
     public = feature(spec, 0, options, run, records)
-    step = Run(min(run.ipc, stored(options)), run.seed, run.device)
-    steps = matching_steps(run.ipc, options)
-    matching = rehearse_means(spec, planned[STAGE], public, step, steps, options.factor)
+    factor = formation(spec, run.ipc, options)
+    step = Run(min(run.ipc, stored(factor)), run.seed, run.device)
+    steps = options.steps or matching_steps(run.ipc, factor)
+    matching = rehearse_means(spec, planned[STAGE], public, step, steps, factor)
     teaching = rehearse_teacher(spec, planned["teacher"], run)
     untrained = Teacher(teacher_features(spec, run.device), spec.num_classes).to(run.device)
     few = torch.zeros(GUIDED, *spec.shape, device=run.device, requires_grad=True)
     judging = seconds(lambda: untrained(few).sum().backward()) * steps if options.guidance else 0.0
-    clustering = rehearse_clusters(spec, examples(run.ipc, options), run)
+    clustering = rehearse_clusters(spec, run.ipc * factor**2, run)
     return Cost(
         matching.asking + teaching.asking + clustering, matching.condensing + judging, max(matching.kept, teaching.kept)
     )
@@ -189,4 +203,5 @@ METHOD = Method(
     condense=condense,
     rehearse=rehearse,
     kinds=("image",),
+    settle=settle,
 )

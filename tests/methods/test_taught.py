@@ -16,7 +16,7 @@ from dpcond.methods import auto, clusters, registry
 from dpcond.methods.base import Run
 from dpcond.methods.clusters import LowFrequencies, cluster_stages, clusters_per_class, shrink, varied_start
 from dpcond.methods.matching import some_of_each
-from dpcond.methods.taught import Guidance, matching_steps
+from dpcond.methods.taught import Guidance, formation, matching_steps
 from dpcond.methods.warm import mean_stage, released_means
 from dpcond.pipeline import plan
 from dpcond.privacy.curator import Curator
@@ -115,11 +115,17 @@ def test_a_factor_that_does_not_divide_the_sides_is_refused_before_anything_is_p
 
 
 def test_every_image_is_looked_at_equally_often_however_many_there_are():
+    assert {matching_steps(ipc, factor=1) for ipc in (1, 10, 20)} == {1500}
+    assert matching_steps(50, factor=1) == 1500 * 50 / 20
+    assert matching_steps(10, factor=2) == 1500 * 10 / 5
+    assert matching_steps(10, factor=10) == 1500 * 10 / 1
+
+
+def test_few_images_hold_four_examples_each_where_their_sides_are_even():
     options = registry.get("taught").options
-    assert {matching_steps(ipc, options()) for ipc in (1, 10, 20)} == {1500}
-    assert matching_steps(50, options()) == 1500 * 50 / 20
-    assert matching_steps(10, options(factor=2)) == 1500 * 10 / 5
-    assert matching_steps(50, options(steps=7)) == 7
+    assert [formation(SPEC, ipc, options()) for ipc in (1, 20, 21, 50)] == [2, 2, 1, 1]
+    assert formation(replace(SPEC, shape=(1, 9, 8)), 10, options()) == 1
+    assert [formation(SPEC, 50, options(factor=factor)) for factor in (1, 2, 4)] == [1, 2, 4]
 
 
 def test_guidance_pulls_images_towards_what_the_teacher_takes_for_their_class():
