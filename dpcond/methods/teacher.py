@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from dpcond.errors import AnswerLost, InputError
 from dpcond.methods.base import Cost, Run, seconds
 from dpcond.methods.features import noise_records
-from dpcond.models import Scattering
+from dpcond.models import Patches, Scattering
 from dpcond.privacy.adjacency import Adjacency
 from dpcond.privacy.curator import Curator
 from dpcond.privacy.plan import Stage
@@ -54,19 +54,40 @@ class Rows(nn.Module):
         return F.normalize(x.flatten(1) - self.low, dim=1) * math.sqrt(self.embedding)
 
 
+class Together(nn.Module):
+    """Several features side by side, each with the same share of a row's length."""
+
+    def __init__(self, *parts: nn.Module) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+        sizes = [int(part.embedding) for part in parts]  # type: ignore[arg-type]
+        self.embedding = sum(sizes)
+        self.scales = [math.sqrt(self.embedding / len(parts) / size) for size in sizes]
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Rows [B, Σk] of records, of root mean square 1 where the parts are."""
+        parts: Any = self.parts
+        return torch.cat([scale * part.embed(x) for part, scale in zip(parts, self.scales, strict=True)], 1)
+
+
 def teacher_features(spec: DataSpec, device: torch.device) -> nn.Module:
     """Public features [B, k] of root mean square (at most) 1, chosen by the declared shape: has ``embed`` and ``embedding``.
 
     Images from 16×16: scattering, J = 2; smaller ones: J = 1; both with groups of maps normalised within their record, 27
-    of them as in Tramèr & Boneh: with every map on its own, how strong an edge is in colour gets lost. Tables, and images
-    under 4×4: the record itself, of unit length.
+    of them as in Tramèr & Boneh: with every map on its own, how strong an edge is in colour gets lost. Beside them, for
+    images in colour from 16×16: answers of filters learned on dead leaves. Tables, and images under 4×4: the record
+    itself, of unit length.
     """
     if spec.kind == "table" or min(spec.shape[1:]) < 4:
         return Rows(spec).to(device)
     channels, height, width = spec.shape
     octaves = 2 if min(height, width) >= 16 else 1
     maps = Scattering(channels, (height, width), octaves).shape[0]
-    return Scattering(channels, (height, width), octaves, groups=math.gcd(GROUPS, maps)).to(device).eval()
+    scattering = Scattering(channels, (height, width), octaves, groups=math.gcd(GROUPS, maps))
+    if channels < 3 or octaves < 2:
+        return scattering.to(device).eval()
+    patches = Patches(channels, spec.std if len(spec.std) > 1 else spec.std * channels)
+    return Together(scattering, patches).to(device).eval()
 
 
 class Teacher(nn.Module):

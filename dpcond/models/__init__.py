@@ -5,7 +5,9 @@ from dpcond.models.build import MODELS, Network, build, initialise
 from dpcond.models.convnet import ConvNet
 from dpcond.models.device import resolve_device
 from dpcond.models.ensemble import Engine, Ensemble
+from dpcond.models.leaves import dead_leaves
 from dpcond.models.others import MLP, LeNet, ResNet18
+from dpcond.models.patches import Patches
 from dpcond.models.precision import Precision, computing, fastest
 from dpcond.models.scattering import Scattering
 
@@ -17,11 +19,13 @@ __all__ = [
     "Ensemble",
     "LeNet",
     "Network",
+    "Patches",
     "Precision",
     "ResNet18",
     "Scattering",
     "build",
     "computing",
+    "dead_leaves",
     "fastest",
     "initialise",
     "resolve_device",
