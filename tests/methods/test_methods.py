@@ -19,7 +19,7 @@ SMALL = {
     "dc": {"networks": 2, "gradients": 2, "width": 4, "matches": 2, "train_steps": 1},
     "mmd": {"networks": 3, "width": 4, "frequencies": 8, "steps": 4},
     "merf": {"frequencies": 16, "steps": 4},
-    "taught": {"networks": 3, "width": 4, "frequencies": 8, "steps": 4, "teacher_steps": 3, "factor": 1},
+    "taught": {"networks": 3, "width": 4, "frequencies": 8, "steps": 4, "teacher_steps": 3},
 }
 VARIANTS = [
     ("dm", {}),

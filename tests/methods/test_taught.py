@@ -121,11 +121,19 @@ def test_every_image_is_looked_at_equally_often_however_many_there_are():
     assert matching_steps(10, factor=10) == 1500 * 10 / 1
 
 
-def test_few_images_hold_four_examples_each_where_their_sides_are_even():
+def test_images_in_colour_hold_four_examples_each_where_their_sides_are_even():
     options = registry.get("taught").options
-    assert [formation(SPEC, ipc, options()) for ipc in (1, 20, 21, 50)] == [2, 2, 1, 1]
-    assert formation(replace(SPEC, shape=(1, 9, 8)), 10, options()) == 1
-    assert [formation(SPEC, 50, options(factor=factor)) for factor in (1, 2, 4)] == [1, 2, 4]
+    colour = replace(SPEC, shape=(3, 8, 8))
+    assert formation(SPEC, options()) == 1
+    assert formation(colour, options()) == 2
+    assert formation(replace(SPEC, shape=(3, 9, 8)), options()) == 1
+    assert [formation(colour, options(factor=factor)) for factor in (1, 2, 4)] == [1, 2, 4]
+
+
+def test_a_plan_says_what_a_release_is_decoded_by():
+    config = Config.model_validate({"method": "taught", "ipc": 2})
+    assert plan(SPEC, config).public["options"]["factor"] == 1
+    assert plan(replace(SPEC, shape=(3, 8, 8)), config).public["options"]["factor"] == 2
 
 
 def test_guidance_pulls_images_towards_what_the_teacher_takes_for_their_class():
