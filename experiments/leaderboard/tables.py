@@ -111,14 +111,14 @@ def ceilings(rows: Rows, results: Results) -> str:
 def architectures(rows: Rows, results: Results) -> str:
     """One release, four networks."""
     body = []
-    for row in rows.values():
-        if row.section == "frontier" and len(row.models) > 1:
-            result, setting = results.get(row.name), f"{NAMES[row.data]}, ε = {row.epsilon:g}, ipc {row.ipc}"
+    for row, result in lines(rows, results, "frontier"):
+        if len(row.models) > 1:
+            setting = f"{NAMES[row.data]}, ε = {row.epsilon:g}, ipc {row.ipc}"
             for kind in ("hard", "soft"):
                 models = result["architectures"][kind] if result else {}
                 cell = [cells.accuracy(models[m], len(row.seeds)) if m in models else "not run" for m in NETWORKS]
-                if kind == "hard" or models:
-                    body.append([setting, f"`{row.method}`", cells.protocol(row.protocol), kind, *cell])
+                if models or (kind == "hard" and not result):
+                    body.append([setting, f"`{row.method}`", _protocol(row, result), kind, *cell])
     return cells.table(["data", "method", "protocol", "labels", "ConvNet", "MLP", "LeNet", "ResNet-18"], body)
 
 
