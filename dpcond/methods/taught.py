@@ -97,7 +97,7 @@ def formation(spec: DataSpec, options: TaughtOptions) -> int:
     Four examples of half the side are worth more than a sharper one for images in colour (Kim et al. 2022: CIFAR-10); on
     grey ones longer training fits their noise (measured on Fashion-MNIST and MNIST).
     """
-    halves = spec.shape[0] > 1 and not any(side % 2 for side in spec.shape[1:])
+    halves = spec.shape[0] >= 3 and not any(side % 2 for side in spec.shape[1:])
     return options.factor or (2 if halves else 1)
 
 

@@ -25,9 +25,9 @@ from dpcond.privacy.queries import GradientSum
 from dpcond.spec import DataSpec
 
 STAGE = "teacher"
+GROUPS = 27  # of scattering maps: Tramèr & Boneh
 # Chosen by test accuracy on Fashion-MNIST (ε = 1 and 10) and digits (ε = 1 and 2): a table of those rows must say so.
 STEPS = 110
-GROUPS = 27  # of maps
 RATE = 0.1365  # 8192 of 60,000
 MOMENTUM = 0.9
 CLIP = 0.1  # in units of the longest (φ, 1): the gradient of a record is scaled down while its error ‖p − e_y‖ is over this
