@@ -34,6 +34,7 @@ from dpcond.synthetic import SyntheticSet
 CPU = torch.device("cpu")
 IMAGES = DataSpec("toy", "image", (1, 28, 28), ("a", "b", "c"), 300)
 COLOUR = DataSpec("colour", "image", (3, 8, 8), ("a", "b"), 300)
+PHOTOS = DataSpec("photos", "image", (3, 16, 16), ("a", "b"), 300)  # scattering, and filters beside it
 TINY = DataSpec("tiny", "image", (1, 3, 3), ("a", "b"), 300)
 TABLE = DataSpec("rows", "table", (12,), ("no", "yes"), 500)
 
@@ -57,7 +58,7 @@ def accuracy(teacher, records):
     return (teacher(x).argmax(1) == y).float().mean().item()
 
 
-@pytest.mark.parametrize("spec", [IMAGES, COLOUR, TINY, TABLE], ids=lambda spec: spec.name)
+@pytest.mark.parametrize("spec", [IMAGES, COLOUR, PHOTOS, TINY, TABLE], ids=lambda spec: spec.name)
 def test_runs_without_any_data(spec):
     plan = plan_of(spec, steps=3)
     teacher = train_teacher(Curator(spec, plan, batch=8), Run(1))
@@ -69,7 +70,7 @@ def test_runs_without_any_data(spec):
     assert not any(p.requires_grad for p in teacher.parameters())
 
 
-@pytest.mark.parametrize("spec", [IMAGES, COLOUR, TINY, TABLE], ids=lambda spec: spec.name)
+@pytest.mark.parametrize("spec", [IMAGES, COLOUR, PHOTOS, TINY, TABLE], ids=lambda spec: spec.name)
 def test_features_are_public_of_known_length_and_of_one_record(spec):
     features = teacher_features(spec, CPU)
     x = torch.randn(6, *spec.shape, generator=torch.Generator().manual_seed(1))
@@ -79,6 +80,15 @@ def test_features_are_public_of_known_length_and_of_one_record(spec):
     torch.testing.assert_close(features.embed(x[4:5]), rows[4:5], atol=2e-5, rtol=1e-4)
     assert torch.equal(teacher_features(spec, CPU).embed(x), rows)
     assert teacher_stage(spec, 0.5).dimension == spec.num_classes * (features.embedding + 1)
+
+
+def test_scattering_and_filters_have_the_same_share_of_a_row():
+    features, x = teacher_features(PHOTOS, CPU), torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+    scattering, patches = features.parts
+    rows, size = features.embed(x), scattering.embedding
+    assert rows.shape[1] == size + patches.embedding
+    assert torch.allclose(rows[:, :size] / scattering.embed(x), torch.tensor((rows.shape[1] / 2 / size) ** 0.5))
+    torch.testing.assert_close(rows[:, size:].square().sum(1), torch.full((4,), rows.shape[1] / 2), rtol=1e-2, atol=0)
 
 
 def test_soft_labels_are_probabilities_that_the_temperature_flattens():
