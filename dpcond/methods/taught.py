@@ -28,6 +28,7 @@ from dpcond.methods.features import network_feature, noise_records
 from dpcond.methods.matching import match_means, rehearse_means, release_means
 from dpcond.methods.teacher import Teacher, rehearse_teacher, teacher_features, teacher_stage, train_teacher
 from dpcond.methods.warm import mean_stage, released_means
+from dpcond.models import computing, fastest
 from dpcond.privacy.curator import Curator
 from dpcond.privacy.plan import Stage
 from dpcond.privacy.queries import Feature
@@ -175,7 +176,8 @@ class Guidance:
     def __call__(self, examples: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         """The loss, a scalar."""
         picked = torch.randperm(len(labels), generator=generator)[:GUIDED].to(labels.device)
-        return self.weight * F.cross_entropy(self.teacher(examples[picked]), labels[picked])
+        with computing(fastest(labels.device), labels.device):
+            return self.weight * F.cross_entropy(self.teacher(examples[picked]), labels[picked])
 
 
 def rehearse(spec: DataSpec, options: TaughtOptions, run: Run) -> Cost:
@@ -189,8 +191,10 @@ def rehearse(spec: DataSpec, options: TaughtOptions, run: Run) -> Cost:
     matching = rehearse_means(spec, planned[STAGE], public, step, steps, factor)
     teaching = rehearse_teacher(spec, planned["teacher"], run)
     untrained = Teacher(teacher_features(spec, run.device), spec.num_classes).to(run.device)
-    few = torch.zeros(GUIDED, *spec.shape, device=run.device, requires_grad=True)
-    judging = seconds(lambda: untrained(few).sum().backward()) * steps if options.guidance else 0.0
+    judge = Guidance(untrained, options.guidance)
+    few, labels = noise_records(spec, GUIDED, 0).to(run.device), torch.zeros(GUIDED, dtype=torch.long, device=run.device)
+    few.requires_grad_()
+    judging = seconds(lambda: judge(few, labels, torch.Generator()).backward()) * steps if options.guidance else 0.0
     clustering = rehearse_clusters(spec, run.ipc * factor**2, run)
     return Cost(
         matching.asking + teaching.asking + clustering, matching.condensing + judging, max(matching.kept, teaching.kept)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from dpcond.errors import InputError
 
+NOTHING = 1e-12  # of a window: numbers too small for float32's full precision are multiplied many times slower
 REACH = 2.8  # a wavelet is cut off at so many standard deviations of its longer axis
 
 
@@ -126,6 +127,7 @@ class Scattering(nn.Module):
             block = stride >> scale
             places = torch.kron(*low).view(-1, padded[0] // stride, block, padded[1] // stride, block)
             matrix = places.permute(2, 4, 1, 3, 0).flatten(0, 3).float().contiguous()
+            matrix[matrix < NOTHING] = 0.0
             self.register_buffer(f"lowpass{scale}", matrix, persistent=False)
 
     def _add_wavelets(self, block: int, scale: int, blocks: int) -> None:
