@@ -13,7 +13,6 @@ from dpcond.augment import Augment
 from dpcond.evaluate.examples import Examples
 from dpcond.evaluate.protocols import Protocol
 from dpcond.models.ensemble import Engine, Ensemble
-from dpcond.models.precision import computing
 
 #: Called as progress(steps done, steps in all).
 Progress = Callable[[int, int], None]
@@ -49,7 +48,17 @@ def train(
     Returns:
         The ensemble at its last iterate.
     """
-    ensemble = Ensemble(model, shape, num_classes, [_seed(seed, 0) for seed in seeds], device, engine, **options)
+    ensemble = Ensemble(
+        model,
+        shape,
+        num_classes,
+        [_seed(seed, 0) for seed in seeds],
+        device,
+        engine,
+        precision=protocol.precision,
+        visits=len(examples) * (protocol.epochs + 1),
+        **options,
+    )
     orders = [torch.Generator().manual_seed(_seed(seed, 1)) for seed in seeds]
     views = [torch.Generator().manual_seed(_seed(seed, 2)) for seed in seeds]
     augment = Augment(strategy, siamese=False)
@@ -64,8 +73,7 @@ def train(
             x = torch.stack([augment(b[0].to(ensemble.device), v) for b, v in zip(drawn, views, strict=True)])
             y = torch.stack([labels.to(ensemble.device) for _, labels in drawn])
             optimizer.zero_grad(set_to_none=True)
-            with computing(protocol.precision, ensemble.device):
-                ensemble.backward(x, y)
+            ensemble.backward(x, y)
             optimizer.step()
             done += 1
             if progress is not None:

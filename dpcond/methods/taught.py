@@ -192,8 +192,8 @@ def rehearse(spec: DataSpec, options: TaughtOptions, run: Run) -> Cost:
     teaching = rehearse_teacher(spec, planned["teacher"], run)
     untrained = Teacher(teacher_features(spec, run.device), spec.num_classes).to(run.device)
     judge = Guidance(untrained, options.guidance)
-    few, labels = noise_records(spec, GUIDED, 0).to(run.device), torch.zeros(GUIDED, dtype=torch.long, device=run.device)
-    few.requires_grad_()
+    few = noise_records(spec, GUIDED, 0).to(run.device).requires_grad_()
+    labels = torch.zeros(GUIDED, dtype=torch.long, device=run.device)
     judging = seconds(lambda: judge(few, labels, torch.Generator()).backward()) * steps if options.guidance else 0.0
     clustering = rehearse_clusters(spec, run.ipc * factor**2, run)
     return Cost(

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from dpcond.errors import InputError
 from dpcond.models import Ensemble, build
+from dpcond.models.compiled import COMPILED_SLICE, WORTH
 from dpcond.models.ensemble import CPU_SLICE
 
 SHAPES = {"convnet": (1, 8, 8), "mlp": (14,), "lenet": (1, 16, 16)}
@@ -44,3 +45,40 @@ def test_ensemble_equals_the_plain_loop(name, engine, soft):
 def test_engines_are_checked():
     with pytest.raises(InputError, match="'loop' or 'vmap'"):
         Ensemble("mlp", (3,), 2, (0,), engine="grouped")
+
+
+@pytest.fixture
+def gradients():
+    """Gradients of two ConvNets in bfloat16 on two whole slices and a rest, and whether they were compiled."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 2 * COMPILED_SLICE + 5, 1, 8, 8, generator=generator)
+    y = torch.randint(3, x.shape[:2], generator=generator)
+
+    def of(visits):
+        ensemble = Ensemble("convnet", (1, 8, 8), 3, (4, 9), "cpu", width=8, precision="bfloat16", visits=visits)
+        ensemble.backward(x, y)
+        return [p.grad for p in ensemble.parameters()], ensemble._forward is not None
+
+    return of
+
+
+def test_a_compiled_network_learns_what_the_plain_one_does(gradients):
+    """Both networks of the ensemble, whole slices and the rest; the bias before a normalisation has no gradient at all."""
+    fast, compiled = gradients(WORTH)
+    plain, uncompiled = gradients(WORTH - 1)
+    assert not uncompiled
+    if not compiled:
+        pytest.skip("no compiler here")
+    for ours, theirs in zip(fast, plain, strict=True):
+        assert (ours - theirs).norm() <= 0.03 * theirs.norm() + 2e-3
+
+
+def test_without_a_compiler_the_network_is_used_as_it_is(gradients, monkeypatch):
+    def fails(*_, **__):
+        raise RuntimeError("no C++ compiler")
+
+    monkeypatch.setattr(torch, "compile", fails)
+    fallen, compiled = gradients(WORTH)
+    plain, _ = gradients(0)
+    assert not compiled
+    assert all(torch.equal(a, b) for a, b in zip(fallen, plain, strict=True))
