@@ -155,6 +155,13 @@ def test_differentiable_in_the_image_also_where_it_is_flat():
     assert flat.grad.isfinite().all()
 
 
+def test_no_number_is_too_small_to_be_multiplied_fast():
+    """Gaussian tails that float32 can only hold as denormals made a query and its gradient several times slower."""
+    for name, values in Scattering(3, (32, 32), 2).named_buffers():
+        sizes = values.abs()
+        assert (sizes[sizes > 0] > 100 * torch.finfo(torch.float32).tiny).all(), name
+
+
 @pytest.mark.parametrize(
     ("options", "message"), [({"octaves": 3}, "at least 16"), ({"octaves": 0}, "J = 0"), ({"groups": 7}, "groups 7")]
 )
