@@ -66,7 +66,7 @@ def plan(
         choice = choose(spec, config.minutes, lambda method: _expected(method, spec, config))
         name, chosen = choice.method, f"by the rule of auto: {choice.reason}"
     method = registry.get(name, spec)
-    options = method.settle(spec, checked(method.options, config.options, f"options of {method.name}"))
+    options = method.settle(spec, config.ipc, checked(method.options, config.options, f"options of {method.name}"))
     private = config.privacy.mode == "dp"
     if private and not config.privacy.delta < 1 / spec.records:
         raise InputError(

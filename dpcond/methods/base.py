@@ -81,8 +81,8 @@ class Method:
         condense: (curator, options, run) -> the synthetic set, from answers only.
         rehearse: (spec, options, run) -> expected cost, from one query and one step on public noise.
         kinds: kinds of data it works on.
-        settle: (spec, options) -> options, with the defaults filled in that depend on the spec and that a reader of the
-            release has to know.
+        settle: (spec, ipc, options) -> options, with the defaults filled in that depend on the spec and ipc and that a
+            reader of the release has to know.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Method:
     condense: Callable[[Curator, Any, Run], SyntheticSet]
     rehearse: Callable[[DataSpec, Any, Run], Cost]
     kinds: tuple[str, ...] = ("image", "table")
-    settle: Callable[[DataSpec, Any], Any] = lambda spec, options: options
+    settle: Callable[[DataSpec, int, Any], Any] = lambda spec, ipc, options: options
 
 
 def seconds(work: Callable[[], object]) -> float:

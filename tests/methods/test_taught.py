@@ -114,9 +114,11 @@ def test_a_factor_that_does_not_divide_the_sides_is_refused_before_anything_is_p
         method.stages(SPEC, 3, method.options(factor=3))
 
 
-def test_every_image_is_looked_at_equally_often_however_many_there_are():
+def test_many_images_are_looked_at_twice_as_often_as_few():
     assert {matching_steps(ipc, factor=1) for ipc in (1, 10, 20)} == {1500}
-    assert matching_steps(50, factor=1) == 1500 * 50 / 20
+    assert matching_steps(30, factor=1) == 1500 * 1.5 * 30 / 20
+    assert matching_steps(50, factor=1) == 3000 * 50 / 20
+    assert matching_steps(100, factor=1) == 3000 * 100 / 20
     assert matching_steps(10, factor=2) == 1500 * 10 / 5
     assert matching_steps(10, factor=10) == 1500 * 10 / 1
 
@@ -133,6 +135,7 @@ def test_images_in_colour_hold_four_examples_each_where_their_sides_are_even():
 def test_a_plan_says_what_a_release_is_decoded_by():
     config = Config.model_validate({"method": "taught", "ipc": 2})
     assert plan(SPEC, config).public["options"]["factor"] == 1
+    assert plan(SPEC, config).public["options"]["steps"] == 1500
     assert plan(replace(SPEC, shape=(3, 8, 8)), config).public["options"]["factor"] == 2
 
 
