@@ -68,9 +68,7 @@ class TaughtOptions(Options):
         ge=1,
         description="multi-formation: images stored in one, per side; default: 2 for images in colour, else 1",
     )
-    steps: int | None = Field(
-        None, ge=1, description=f"matching steps; default: {LOOKS} or more look at every image"
-    )
+    steps: int | None = Field(None, ge=1, description=f"matching steps; default: {LOOKS} or more look at every image")
     lr: float = Field(0.02, gt=0, description="Adam's step on the pixels")
 
 
