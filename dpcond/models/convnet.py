@@ -17,7 +17,7 @@ Pooling = Literal["avg", "max", "none"]
 class Halving(nn.Module):
     """2×2 average pooling as one product of pairs of rows with a matrix; an odd last row or column is left out.
 
-    On a CPU it costs a tenth of the library's pooling, gradient included: a quarter of a ConvNet's step.
+    On a CPU in bfloat16 it takes a tenth of the time of adding slices, gradient included, and less of the library's.
     """
 
     def forward(self, x: Tensor) -> Tensor:
