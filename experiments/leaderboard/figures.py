@@ -65,7 +65,7 @@ CURVES = (
         "ipc",
         "images per class",
         (1, 10, 20, 50, 100),
-        ("auto", "dm", "merf"),
+        ("auto", "merf"),
         {"epsilon": 1.0},
     ),
 )
