@@ -82,3 +82,22 @@ def test_without_a_compiler_the_network_is_used_as_it_is(gradients, monkeypatch)
     plain, _ = gradients(0)
     assert not compiled
     assert all(torch.equal(a, b) for a, b in zip(fallen, plain, strict=True))
+
+
+@pytest.mark.parametrize("factor", [float("nan"), float("inf"), 0.5, -1.0])
+def test_a_wrongly_compiled_gradient_is_not_used(gradients, monkeypatch, factor):
+    """Right values, another gradient: as a compiler's fault was, by which networks ended at chance."""
+
+    def wrongly(call, **_):
+        def forward(model, x):
+            logits = call(model, x)
+            logits.register_hook(lambda gradient: factor * gradient)
+            return logits
+
+        return forward
+
+    monkeypatch.setattr(torch, "compile", wrongly)
+    fallen, compiled = gradients(WORTH)
+    plain, _ = gradients(0)
+    assert not compiled
+    assert all(torch.equal(a, b) for a, b in zip(fallen, plain, strict=True))
