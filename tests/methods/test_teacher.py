@@ -82,6 +82,15 @@ def test_features_are_public_of_known_length_and_of_one_record(spec):
     assert teacher_stage(spec, 0.5).dimension == spec.num_classes * (features.embedding + 1)
 
 
+def test_every_map_of_a_grey_image_is_normalised_on_its_own_and_in_colour_a_group_of_them():
+    """What one value is worth beside another is kept within a group: between maps of it in colour alone."""
+    grey, colour = teacher_features(IMAGES, CPU), teacher_features(PHOTOS, CPU).parts[0]
+    for spec, features, alone in ((IMAGES, grey, True), (PHOTOS, colour, False)):
+        x = torch.rand(2, *spec.shape, generator=torch.Generator().manual_seed(3))
+        means = features.embed(x).view(2, *features.shape).mean((2, 3))
+        assert (means.abs().amax() < 1e-4) == alone
+
+
 def test_scattering_and_filters_have_the_same_share_of_a_row():
     features, x = teacher_features(PHOTOS, CPU), torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(2))
     scattering, patches = features.parts
