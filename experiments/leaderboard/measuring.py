@@ -73,14 +73,15 @@ def measure(
             if kind in labels and model not in found[kind]:
                 y = release.y if kind == "hard" else release.soft_labels
                 say(f"seed {seed}: training {model} on {kind} labels, protocol {row.protocol}")
-                found[kind][model] = judge(row, seed, Arrays(release.x, y), data, model, device)
+                found[kind][model] = judge(row, seed, Arrays(release.x, y), data, model, device, say)
                 keep(found)
 
 
-def judge(row: Row, seed: int, examples: Examples, data: Data, model: str, device: str = "auto") -> Found:
+def judge(row: Row, seed: int, examples: Examples, data: Data, model: str, device: str, say: Say) -> Found:
     """One network, its own seed, trained by the row's protocol: accuracy (a table: also the two areas), time, memory."""
     assert data.test is not None
     classes = data.spec.num_classes
+    advance = every_minute(seed, say)
     with Meter() as used:
         if data.spec.kind == "table":
             metrics = evaluate_table(examples, data.test, classes, models=(model,), seeds=[seed])
@@ -92,6 +93,7 @@ def judge(row: Row, seed: int, examples: Examples, data: Data, model: str, devic
                 "seeds": [seed],
                 "dataset": data.spec.name,
                 "device": device,
+                "progress": lambda trained, done, total: advance(done, total, f"training {trained}"),
             }
             if row.method == "real":
                 metrics = evaluate_full(examples, data.test, classes, **settings)
@@ -174,7 +176,7 @@ def _measure_real(
     for model in row.models:
         if model not in found["hard"]:
             say(f"seed {seed}: training {model} on real records")
-            found["hard"][model] = judge(row, seed, examples, data, model, device)
+            found["hard"][model] = judge(row, seed, examples, data, model, device, say)
             keep(found)
 
 

@@ -114,7 +114,7 @@ def test_soft_labels_are_judged_apart(run, tmp_path, monkeypatch):
     release.save(path, overwrite=True)
     seen = []
 
-    def judge(row, seed, examples, data, model, device):
+    def judge(row, seed, examples, data, model, device, say):
         seen.append(examples.y.shape)
         return {"accuracy": 0.25 * len(seen), "protocol": {}}
 
@@ -122,6 +122,16 @@ def test_soft_labels_are_judged_apart(run, tmp_path, monkeypatch):
     result, _ = run(seeds=(0,))
     assert seen == [(20,), (20, 10)]
     assert (result["accuracy"]["mean"], result["accuracy_soft"]["mean"]) == (0.25, 0.5)
+
+
+def test_condensing_and_judging_say_how_far_they_are(run, monkeypatch):
+    seen = []
+    monkeypatch.setattr(measuring, "every_minute", lambda seed, say: lambda *progress: seen.append(progress))
+    run(seeds=(0,))
+    messages = [message for _, _, message in seen]
+    assert messages.index("matching") < messages.index("training convnet")
+    done, total, message = seen[-1]
+    assert (done, message) == (total, "training convnet")
 
 
 def test_a_teacher_is_certified_from_its_ledger_and_judged_by_its_own_predictions(run, rows):
