@@ -1,6 +1,8 @@
 """``--method auto``: the recommended method, chosen by rule from public metadata alone and stated in the plan.
 
-The rules come from measurements on benchmarks (experiments/leaderboard), never from the data at hand.
+The rules come from measurements on benchmarks (experiments/leaderboard), never from the data at hand. Neither ε nor the
+images per class are among them: on Fashion-MNIST ``taught`` is ahead of ``merf`` by 5 to 16 points at every ε from .2 to 10
+and at every number from 1 to 100.
 """
 
 from __future__ import annotations
