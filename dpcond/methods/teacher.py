@@ -75,7 +75,7 @@ def teacher_features(spec: DataSpec, device: torch.device) -> nn.Module:
 
     Images from 16×16: scattering, J = 2; smaller ones: J = 1. Grey ones with every map normalised within its record, in
     colour 27 groups of maps as in Tramèr & Boneh: with every map on its own, how strong an edge is in colour gets lost.
-    (On Fashion-MNIST both teachers know as much, but ten images matched under the eye of the former are better by .6.)
+    (On Fashion-MNIST both teachers know as much; ten images matched under the former came out better by .6, one seed.)
     Beside them, for images in colour from 16×16: answers of filters learned on dead leaves. Tables, and images under 4×4:
     the record itself, of unit length.
     """
