@@ -8,6 +8,7 @@ public data at small ε (Tramèr & Boneh, ICLR 2021).
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch.nn import functional as F
 from dpcond.errors import AnswerLost, InputError
 from dpcond.methods.base import Cost, Run, seconds
 from dpcond.methods.features import noise_records
-from dpcond.models import Patches, Scattering
+from dpcond.models import Patches, Scattering, Whitened
 from dpcond.privacy.adjacency import Adjacency
 from dpcond.privacy.curator import Curator
 from dpcond.privacy.plan import Stage
@@ -30,6 +31,7 @@ GROUPS = 27  # of scattering maps, in colour: Tramèr & Boneh
 STEPS = 110
 RATE = 0.1365  # 8192 of 60,000
 MOMENTUM = 0.9
+AVERAGING = 0.95  # decay of the moving average over the iterates, which is the teacher in the end
 CLIP = 0.1  # in units of the longest (φ, 1): the gradient of a record is scaled down while its error ‖p − e_y‖ is over this
 LARGEST_STEP = 100.0  # change of a logit in one step without momentum, if all records agreed
 STEP_NOISE = 0.025  # its standard deviation through the noise of one step; binds on few records or a small ε
@@ -76,20 +78,32 @@ def teacher_features(spec: DataSpec, device: torch.device) -> nn.Module:
     Images from 16×16: scattering, J = 2; smaller ones: J = 1. Grey ones with every map normalised within its record, in
     colour 27 groups of maps as in Tramèr & Boneh: with every map on its own, how strong an edge is in colour gets lost.
     (On Fashion-MNIST both teachers know as much; ten images matched under the former came out better by .6, one seed.)
-    Beside them, for images in colour from 16×16: answers of filters learned on dead leaves. Tables, and images under 4×4:
-    the record itself, of unit length.
+    From 16×16, answers of filters learned on dead leaves stand beside those in colour, and all are whitened on dead leaves.
+    Tables, and images under 4×4: the record itself, of unit length.
     """
     if spec.kind == "table" or min(spec.shape[1:]) < 4:
         return Rows(spec).to(device)
-    channels, height, width = spec.shape
+    channels = spec.shape[0]
+    std = spec.std if len(spec.std) > 1 else spec.std * channels
+    return _image_features(spec.shape, std, spec.normalized_bounds, device)
+
+
+@cache  # seconds, and the plan, the rehearsal and the run all ask
+def _image_features(
+    shape: tuple[int, ...],
+    std: tuple[float, ...],
+    bounds: tuple[tuple[float, ...], tuple[float, ...]],
+    device: torch.device,
+) -> nn.Module:
+    channels, height, width = shape
     octaves = 2 if min(height, width) >= 16 else 1
     maps = Scattering(channels, (height, width), octaves).shape[0]
     groups = math.gcd(GROUPS, maps) if channels >= 3 else maps
-    scattering = Scattering(channels, (height, width), octaves, groups=groups)
-    if channels < 3 or octaves < 2:
-        return scattering.to(device).eval()
-    patches = Patches(channels, spec.std if len(spec.std) > 1 else spec.std * channels)
-    return Together(scattering, patches).to(device).eval()
+    features: nn.Module = Scattering(channels, (height, width), octaves, groups=groups)
+    if octaves == 2:
+        seen = Together(features, Patches(channels, std)) if channels >= 3 else features
+        features = Whitened(seen, shape, bounds)
+    return features.to(device).eval()
 
 
 class Teacher(nn.Module):
@@ -137,6 +151,8 @@ def head_gradient(teacher: Teacher, name: str) -> GradientSum:
 def train_teacher(curator: Curator, run: Run, stage: str = STAGE) -> Teacher:
     """DP-SGD with momentum on the head, one charged gradient a step; the features are computed once, inside the wall.
 
+    The teacher is a moving average of the iterates (De et al. 2022), post-processing that takes off some of their noise.
+
     Kept answers make an interrupted run arrive at the same teacher; a step whose answer a crash has lost is left out.
 
     Raises:
@@ -150,7 +166,8 @@ def train_teacher(curator: Curator, run: Run, stage: str = STAGE) -> Teacher:
     longest = length * (CLIP if curator.plan.private else 1)  # of a record's gradient; unclipped, ‖p − e_y‖ is about 1
     step = step_size(curator, stage)
     velocity = torch.zeros(planned.dimension, device=run.device)
-    iterate, answered = torch.zeros_like(velocity), False
+    iterate, average = torch.zeros_like(velocity), torch.zeros_like(velocity)
+    answers = 0
     for index in range(planned.count):
         try:
             answer = curator.ask(stage, index, head_gradient(teacher, f"{stage}/{run.seed}/{index}")).to(run.device)
@@ -159,13 +176,15 @@ def train_teacher(curator: Curator, run: Run, stage: str = STAGE) -> Teacher:
         velocity = MOMENTUM * velocity + answer / (expected * longest)
         iterate = iterate - step / length * velocity
         _set(parameters, iterate)
-        answered = True
+        average = AVERAGING * average + (1 - AVERAGING) * iterate
+        answers += 1
         run.progress(index + 1, planned.count, "teaching")
-    if not answered:
+    if not answers:
         raise InputError(
             f"stage {stage!r}: every release was spent before a crash and no answer survived; "
             "this budget is gone, start again in a new folder with what is left of the allowance"
         )
+    _set(parameters, average / (1 - AVERAGING**answers))
     return teacher.requires_grad_(False).eval()
 
 

@@ -10,6 +10,7 @@ from dpcond.models.others import MLP, LeNet, ResNet18
 from dpcond.models.patches import Patches
 from dpcond.models.precision import Precision, computing, fastest
 from dpcond.models.scattering import Scattering
+from dpcond.models.whitening import Whitened
 
 __all__ = [
     "MLP",
@@ -23,6 +24,7 @@ __all__ = [
     "Precision",
     "ResNet18",
     "Scattering",
+    "Whitened",
     "build",
     "computing",
     "dead_leaves",

@@ -11,8 +11,10 @@ from dpcond import pipeline
 from dpcond.config import Config
 from dpcond.errors import InputError
 from dpcond.methods import registry
+from dpcond.methods import teacher as teacher_module
 from dpcond.methods.base import Method, Options, Run, class_sizes, with_counts
 from dpcond.methods.teacher import (
+    AVERAGING,
     LARGEST_STEP,
     STAGE,
     STEP_NOISE,
@@ -78,13 +80,14 @@ def test_features_are_public_of_known_length_and_of_one_record(spec):
     assert rows.shape == (6, features.embedding)
     assert (rows.square().mean(1) <= 1 + 1e-4).all()
     torch.testing.assert_close(features.embed(x[4:5]), rows[4:5], atol=2e-5, rtol=1e-4)
+    teacher_module._image_features.cache_clear()  # made anew, not the same object
     assert torch.equal(teacher_features(spec, CPU).embed(x), rows)
     assert teacher_stage(spec, 0.5).dimension == spec.num_classes * (features.embedding + 1)
 
 
 def test_every_map_of_a_grey_image_is_normalised_on_its_own_and_in_colour_a_group_of_them():
     """What one value is worth beside another is kept within a group: between maps of it in colour alone."""
-    grey, colour = teacher_features(IMAGES, CPU), teacher_features(PHOTOS, CPU).parts[0]
+    grey, colour = teacher_features(IMAGES, CPU).features, teacher_features(PHOTOS, CPU).features.parts[0]
     for spec, features, alone in ((IMAGES, grey, True), (PHOTOS, colour, False)):
         x = torch.rand(2, *spec.shape, generator=torch.Generator().manual_seed(3))
         means = features.embed(x).view(2, *features.shape).mean((2, 3))
@@ -92,7 +95,10 @@ def test_every_map_of_a_grey_image_is_normalised_on_its_own_and_in_colour_a_grou
 
 
 def test_scattering_and_filters_have_the_same_share_of_a_row():
-    features, x = teacher_features(PHOTOS, CPU), torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+    features, x = (
+        teacher_features(PHOTOS, CPU).features,
+        torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(2)),
+    )
     scattering, patches = features.parts
     rows, size = features.embed(x), scattering.embedding
     assert rows.shape[1] == size + patches.embedding
@@ -165,6 +171,24 @@ def test_noise_shortens_the_step_and_both_adjacencies_count_it_alike():
         plan = plan_of(TABLE, 5.0, adjacency)
         on_a_logit = doubled * 5.0 / (plan.stages[0].sampling_rate * TABLE.records)
         assert step_size(Curator(TABLE, plan), STAGE) * on_a_logit == pytest.approx(STEP_NOISE)
+
+
+def test_the_teacher_is_a_moving_average_of_its_iterates(monkeypatch):
+    """The obvious way: all iterates written down, each weighted by the decay to the power of its age."""
+    iterates, write = [], teacher_module._set
+
+    def noted(parameters, flat):
+        iterates.append(flat.clone())
+        write(parameters, flat)
+
+    monkeypatch.setattr(teacher_module, "_set", noted)
+    teacher = train_teacher(Curator(TABLE, plan_of(TABLE, steps=4)), Run(1))
+    *steps, last = iterates
+    weights = torch.tensor([AVERAGING**3, AVERAGING**2, AVERAGING, 1.0])
+    expected = (weights / weights.sum()) @ torch.stack(steps)
+    torch.testing.assert_close(last, expected)
+    torch.testing.assert_close(torch.cat([teacher.head.weight.flatten(), teacher.head.bias]), expected)
+    assert not torch.allclose(expected, steps[-1])
 
 
 def test_a_share_of_the_budget_is_a_share():
