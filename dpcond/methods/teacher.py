@@ -31,7 +31,7 @@ GROUPS = 27  # of scattering maps, in colour: Tramèr & Boneh
 STEPS = 110
 RATE = 0.1365  # 8192 of 60,000
 MOMENTUM = 0.9
-AVERAGING = 0.95  # decay of the moving average over the iterates, which is the teacher in the end
+AVERAGING = 0.95  # decay of the moving average over the iterates, which is the whitened teacher in the end
 CLIP = 0.1  # in units of the longest (φ, 1): the gradient of a record is scaled down while its error ‖p − e_y‖ is over this
 LARGEST_STEP = 100.0  # change of a logit in one step without momentum, if all records agreed
 STEP_NOISE = 0.025  # its standard deviation through the noise of one step; binds on few records or a small ε
@@ -72,20 +72,21 @@ class Together(nn.Module):
         return torch.cat([scale * part.embed(x) for part, scale in zip(parts, self.scales, strict=True)], 1)
 
 
-def teacher_features(spec: DataSpec, device: torch.device) -> nn.Module:
+def teacher_features(spec: DataSpec, device: torch.device, whitened: bool = False) -> nn.Module:
     """Public features [B, k] of root mean square (at most) 1, chosen by the declared shape: has ``embed`` and ``embedding``.
 
     Images from 16×16: scattering, J = 2; smaller ones: J = 1. Grey ones with every map normalised within its record, in
     colour 27 groups of maps as in Tramèr & Boneh: with every map on its own, how strong an edge is in colour gets lost.
     (On Fashion-MNIST both teachers know as much; ten images matched under the former came out better by .6, one seed.)
-    From 16×16, answers of filters learned on dead leaves stand beside those in colour, and all are whitened on dead leaves.
+    From 16×16, answers of filters learned on dead leaves stand beside those in colour, and all can be ``whitened`` on dead
+    leaves: that makes a better classifier, and not a better guide of images (Fashion-MNIST).
     Tables, and images under 4×4: the record itself, of unit length.
     """
     if spec.kind == "table" or min(spec.shape[1:]) < 4:
         return Rows(spec).to(device)
     channels = spec.shape[0]
     std = spec.std if len(spec.std) > 1 else spec.std * channels
-    return _image_features(spec.shape, std, spec.normalized_bounds, device)
+    return _image_features(spec.shape, std, spec.normalized_bounds, device, whitened)
 
 
 @cache  # seconds, and the plan, the rehearsal and the run all ask
@@ -94,15 +95,17 @@ def _image_features(
     std: tuple[float, ...],
     bounds: tuple[tuple[float, ...], tuple[float, ...]],
     device: torch.device,
+    whitened: bool,
 ) -> nn.Module:
     channels, height, width = shape
     octaves = 2 if min(height, width) >= 16 else 1
     maps = Scattering(channels, (height, width), octaves).shape[0]
     groups = math.gcd(GROUPS, maps) if channels >= 3 else maps
     features: nn.Module = Scattering(channels, (height, width), octaves, groups=groups)
-    if octaves == 2:
-        seen = Together(features, Patches(channels, std)) if channels >= 3 else features
-        features = Whitened(seen, shape, bounds)
+    if octaves == 2 and channels >= 3:
+        features = Together(features, Patches(channels, std))
+    if octaves == 2 and whitened:
+        features = Whitened(features, shape, bounds)
     return features.to(device).eval()
 
 
@@ -148,10 +151,11 @@ def head_gradient(teacher: Teacher, name: str) -> GradientSum:
     return GradientSum(teacher.head, bound, name, mapping=features.embed, engine="linear")
 
 
-def train_teacher(curator: Curator, run: Run, stage: str = STAGE) -> Teacher:
+def train_teacher(curator: Curator, run: Run, stage: str = STAGE, *, whitened: bool = False) -> Teacher:
     """DP-SGD with momentum on the head, one charged gradient a step; the features are computed once, inside the wall.
 
-    The teacher is a moving average of the iterates (De et al. 2022), post-processing that takes off some of their noise.
+    On ``whitened`` features the teacher is a moving average of the iterates (De et al. 2022), post-processing that takes
+    off some of their noise; without, it gains nothing (Fashion-MNIST, CIFAR-10).
 
     Kept answers make an interrupted run arrive at the same teacher; a step whose answer a crash has lost is left out.
 
@@ -159,7 +163,7 @@ def train_teacher(curator: Curator, run: Run, stage: str = STAGE) -> Teacher:
         InputError: no answer survived.
     """
     spec, planned = curator.spec, curator.plan.stage(stage)
-    teacher = Teacher(teacher_features(spec, run.device), spec.num_classes).to(run.device)
+    teacher = Teacher(teacher_features(spec, run.device, whitened), spec.num_classes).to(run.device)
     parameters = [teacher.head.weight, teacher.head.bias]
     length = math.sqrt(teacher.head.in_features + 1)
     expected = planned.sampling_rate * spec.records
@@ -184,7 +188,8 @@ def train_teacher(curator: Curator, run: Run, stage: str = STAGE) -> Teacher:
             f"stage {stage!r}: every release was spent before a crash and no answer survived; "
             "this budget is gone, start again in a new folder with what is left of the allowance"
         )
-    _set(parameters, average / (1 - AVERAGING**answers))
+    if whitened:
+        _set(parameters, average / (1 - AVERAGING**answers))
     return teacher.requires_grad_(False).eval()
 
 

@@ -45,7 +45,7 @@ def train_and_judge(
         with Ledger.resume(path, planned) if path.exists() else Ledger.create(path, planned) as ledger:
             answers = path.parent / "answers"
             curator = Curator(data.spec, planned, data.records, ledger, answers=answers, device=chosen)
-            teacher = train_teacher(curator, Run(row.ipc, seed, chosen, progress))
+            teacher = train_teacher(curator, Run(row.ipc, seed, chosen, progress), whitened=True)
     with Meter() as used:
         classes = torch.eye(data.spec.num_classes, dtype=torch.float64)
         accuracy = linear_head_accuracy(classes, lambda x: teacher(x.to(chosen)).cpu(), data.test)["mean"]

@@ -60,10 +60,11 @@ def accuracy(teacher, records):
     return (teacher(x).argmax(1) == y).float().mean().item()
 
 
+@pytest.mark.parametrize("whitened", [False, True])
 @pytest.mark.parametrize("spec", [IMAGES, COLOUR, PHOTOS, TINY, TABLE], ids=lambda spec: spec.name)
-def test_runs_without_any_data(spec):
+def test_runs_without_any_data(spec, whitened):
     plan = plan_of(spec, steps=3)
-    teacher = train_teacher(Curator(spec, plan, batch=8), Run(1))
+    teacher = train_teacher(Curator(spec, plan, batch=8), Run(1), whitened=whitened)
     x = torch.randn(5, *spec.shape, generator=torch.Generator().manual_seed(0), requires_grad=True)
     logits = teacher(x)
     assert logits.shape == (5, spec.num_classes)
@@ -72,22 +73,23 @@ def test_runs_without_any_data(spec):
     assert not any(p.requires_grad for p in teacher.parameters())
 
 
+@pytest.mark.parametrize("whitened", [False, True])
 @pytest.mark.parametrize("spec", [IMAGES, COLOUR, PHOTOS, TINY, TABLE], ids=lambda spec: spec.name)
-def test_features_are_public_of_known_length_and_of_one_record(spec):
-    features = teacher_features(spec, CPU)
+def test_features_are_public_of_known_length_and_of_one_record(spec, whitened):
+    features = teacher_features(spec, CPU, whitened)
     x = torch.randn(6, *spec.shape, generator=torch.Generator().manual_seed(1))
     rows = features.embed(x)
     assert rows.shape == (6, features.embedding)
     assert (rows.square().mean(1) <= 1 + 1e-4).all()
     torch.testing.assert_close(features.embed(x[4:5]), rows[4:5], atol=2e-5, rtol=1e-4)
     teacher_module._image_features.cache_clear()  # made anew, not the same object
-    assert torch.equal(teacher_features(spec, CPU).embed(x), rows)
+    assert torch.equal(teacher_features(spec, CPU, whitened).embed(x), rows)
     assert teacher_stage(spec, 0.5).dimension == spec.num_classes * (features.embedding + 1)
 
 
 def test_every_map_of_a_grey_image_is_normalised_on_its_own_and_in_colour_a_group_of_them():
     """What one value is worth beside another is kept within a group: between maps of it in colour alone."""
-    grey, colour = teacher_features(IMAGES, CPU).features, teacher_features(PHOTOS, CPU).features.parts[0]
+    grey, colour = teacher_features(IMAGES, CPU), teacher_features(PHOTOS, CPU).parts[0]
     for spec, features, alone in ((IMAGES, grey, True), (PHOTOS, colour, False)):
         x = torch.rand(2, *spec.shape, generator=torch.Generator().manual_seed(3))
         means = features.embed(x).view(2, *features.shape).mean((2, 3))
@@ -96,7 +98,7 @@ def test_every_map_of_a_grey_image_is_normalised_on_its_own_and_in_colour_a_grou
 
 def test_scattering_and_filters_have_the_same_share_of_a_row():
     features, x = (
-        teacher_features(PHOTOS, CPU).features,
+        teacher_features(PHOTOS, CPU),
         torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(2)),
     )
     scattering, patches = features.parts
@@ -182,7 +184,7 @@ def test_the_teacher_is_a_moving_average_of_its_iterates(monkeypatch):
         write(parameters, flat)
 
     monkeypatch.setattr(teacher_module, "_set", noted)
-    teacher = train_teacher(Curator(TABLE, plan_of(TABLE, steps=4)), Run(1))
+    teacher = train_teacher(Curator(TABLE, plan_of(TABLE, steps=4)), Run(1), whitened=True)
     *steps, last = iterates
     weights = torch.tensor([AVERAGING**3, AVERAGING**2, AVERAGING, 1.0])
     expected = (weights / weights.sum()) @ torch.stack(steps)
