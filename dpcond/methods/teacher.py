@@ -8,7 +8,6 @@ public data at small ε (Tramèr & Boneh, ICLR 2021).
 from __future__ import annotations
 
 import math
-from functools import cache
 from typing import Any
 
 import torch
@@ -84,28 +83,15 @@ def teacher_features(spec: DataSpec, device: torch.device, whitened: bool = Fals
     """
     if spec.kind == "table" or min(spec.shape[1:]) < 4:
         return Rows(spec).to(device)
-    channels = spec.shape[0]
-    std = spec.std if len(spec.std) > 1 else spec.std * channels
-    return _image_features(spec.shape, std, spec.normalized_bounds, device, whitened)
-
-
-@cache  # seconds, and the plan, the rehearsal and the run all ask
-def _image_features(
-    shape: tuple[int, ...],
-    std: tuple[float, ...],
-    bounds: tuple[tuple[float, ...], tuple[float, ...]],
-    device: torch.device,
-    whitened: bool,
-) -> nn.Module:
-    channels, height, width = shape
+    channels, height, width = spec.shape
     octaves = 2 if min(height, width) >= 16 else 1
     maps = Scattering(channels, (height, width), octaves).shape[0]
     groups = math.gcd(GROUPS, maps) if channels >= 3 else maps
     features: nn.Module = Scattering(channels, (height, width), octaves, groups=groups)
     if octaves == 2 and channels >= 3:
-        features = Together(features, Patches(channels, std))
+        features = Together(features, Patches(channels, spec.std if len(spec.std) > 1 else spec.std * channels))
     if octaves == 2 and whitened:
-        features = Whitened(features, shape, bounds)
+        features = Whitened(features, spec.shape, spec.normalized_bounds)
     return features.to(device).eval()
 
 

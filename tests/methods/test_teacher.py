@@ -82,7 +82,6 @@ def test_features_are_public_of_known_length_and_of_one_record(spec, whitened):
     assert rows.shape == (6, features.embedding)
     assert (rows.square().mean(1) <= 1 + 1e-4).all()
     torch.testing.assert_close(features.embed(x[4:5]), rows[4:5], atol=2e-5, rtol=1e-4)
-    teacher_module._image_features.cache_clear()  # made anew, not the same object
     assert torch.equal(teacher_features(spec, CPU, whitened).embed(x), rows)
     assert teacher_stage(spec, 0.5).dimension == spec.num_classes * (features.embedding + 1)
 
