@@ -62,7 +62,7 @@ class TaughtOptions(Options):
     teacher: float = Field(0.2, gt=0, lt=0.4, description="the teacher's share of the budget")
     teacher_steps: int = Field(110, ge=1, description="gradients that the teacher is trained with")
     guidance: float = Field(0.3, ge=0, description="weight of the teacher's judgement while matching")
-    temperature: float = Field(2.0, gt=0, description="softness of the teacher's labels")
+    temperature: float = Field(3.0, gt=0, description="softness of the teacher's labels")
     factor: int | None = Field(
         None,
         ge=1,
