@@ -16,7 +16,7 @@ from dpcond.methods import auto, clusters, registry
 from dpcond.methods.base import Run
 from dpcond.methods.clusters import LowFrequencies, cluster_stages, clusters_per_class, shrink, varied_start
 from dpcond.methods.matching import some_of_each
-from dpcond.methods.taught import Guidance, formation, matching_steps
+from dpcond.methods.taught import SEEN, Guidance, formation, labelled, matching_steps
 from dpcond.methods.warm import mean_stage, released_means
 from dpcond.pipeline import plan
 from dpcond.privacy.curator import Curator
@@ -106,6 +106,26 @@ def test_labels_are_the_teachers_and_the_hard_ones_are_kept(factor):
     assert synthetic.soft_labels.shape == (len(synthetic), 2)
     assert torch.allclose(synthetic.soft_labels.sum(1), torch.ones(len(synthetic)))
     assert synthetic.labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+class Bright:
+    """A teacher that calls an image by the mark in its left half, or else does not know."""
+
+    def soft_labels(self, x, temperature):
+        marked = (x[:, 0, :, :4] > 0.5).flatten(1).any(1).float()
+        return torch.stack([0.5 + marked / 2, 0.5 - marked / 2], 1)
+
+
+def test_a_label_is_in_part_what_the_teacher_makes_of_augmented_views():
+    """A mark at the edge is lost in some views: the label is less sure than the teacher, by no more than their weight."""
+    x = torch.zeros(3, 1, 8, 8)
+    x[1, 0, 0, 0] = 1.0
+    labels = labelled(Bright(), x, 0, "toy", 1.0)
+    assert torch.allclose(labels.sum(1), torch.ones(3))
+    assert torch.equal(labels[0], torch.tensor([0.5, 0.5]))
+    assert 1.0 - SEEN / 2 <= labels[1, 0] < 1.0
+    assert torch.equal(labels, labelled(Bright(), x, 0, "toy", 1.0))
+    assert not torch.equal(labels, labelled(Bright(), x, 1, "toy", 1.0))
 
 
 def test_a_factor_that_does_not_divide_the_sides_is_refused_before_anything_is_planned():
