@@ -73,9 +73,11 @@ def denoised(means: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
 
     coefficients = dctn(means.double().cpu().numpy(), axes=(2, 3), norm="ortho")
     rings = np.hypot(*np.mgrid[: means.shape[2], : means.shape[3]]).astype(int)
-    variance = noise.double().cpu().numpy()[:, None] ** 2
+    variance = noise.double().cpu().numpy()[:, None] ** 2 + 1e-30
+    trusted = np.square(variance.min() / variance)  # a class of few records says little about the signal
     for ring in range(rings.max() + 1):
         here = coefficients[:, :, rings == ring]
-        signal = max(0.0, float((np.square(here).mean(2) - variance).mean()))
-        coefficients[:, :, rings == ring] = here * (signal / np.maximum(signal + variance, 1e-30))[:, :, None]
+        seen = np.square(here).mean((1, 2))[:, None] - variance
+        signal = max(0.0, float(np.average(seen, weights=trusted)))
+        coefficients[:, :, rings == ring] = here * (signal / (signal + variance))[:, :, None]
     return torch.from_numpy(idctn(coefficients, axes=(2, 3), norm="ortho")).to(means)

@@ -48,13 +48,16 @@ def test_a_class_with_more_noise_is_smoothed_more():
     pattern = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(2)).expand(4, -1, -1, -1)
     std = torch.tensor([0.01, 0.01, 0.01, 10.0])
     kept = denoised(pattern + noise_like(pattern, std), std).flatten(1).norm(dim=1) / pattern[0].norm()
-    assert (kept[:3] > 0.5).all()
-    assert kept[3] < 0.5
+    assert torch.allclose(kept[:3], torch.ones(3), atol=0.02)
+    assert kept[3] < 0.2
 
 
 @pytest.mark.parametrize("private", [False, True])
 def test_released_means_are_the_means(private, tmp_path):
-    """Two flat images, a class each: the answer is near them, and without noise it is them."""
+    """Two flat images, a class each: the answer is nearer to them than the raw one, and without noise it is them.
+
+    False alarms: of 15,000 draws one in 10,000 passed .56 of the raw error, ten times fewer every .06: below 1e-6 at .8.
+    """
     y = torch.arange(400) % 2
     x = torch.where(y == 0, 51, 204).to(torch.uint8)[:, None, None, None].expand(-1, 1, 8, 8).contiguous()
     made = make_plan((mean_stage(SPEC, 1.0),), 1.0, 1e-5, "add_remove", {}, private=private)
@@ -62,4 +65,4 @@ def test_released_means_are_the_means(private, tmp_path):
         means = released_means(Curator(SPEC, made, Records(x, y, SPEC), ledger))
     truth = torch.tensor([-0.6, 0.6])[:, None, None, None].expand(2, 1, 8, 8)
     raw = made.event("mean-records").noise_multiplier * 8 / 200  # of a pixel, before it is denoised
-    assert (means - truth).square().mean().sqrt() < (0.5 * raw if private else 1e-4)
+    assert (means - truth).square().mean().sqrt() < (0.8 * raw if private else 1e-4)
