@@ -23,7 +23,7 @@ from dpcond.augment import Augment, default_strategy
 from dpcond.errors import InputError
 from dpcond.methods.base import Cost, Method, Options, Run, seconds, with_counts
 from dpcond.methods.clusters import cluster_stages, rehearse_clusters, varied_start
-from dpcond.methods.dm import default_networks, default_rate
+from dpcond.methods.dm import default_networks
 from dpcond.methods.features import network_feature, noise_records
 from dpcond.methods.matching import match_means, rehearse_means, release_means
 from dpcond.methods.teacher import Teacher, rehearse_teacher, teacher_features, teacher_stage, train_teacher
@@ -40,6 +40,7 @@ MEANS, MOMENTS = (
     0.03,
     0.07,
 )  # shares of the budget; those of clusters and teacher are options, kernel means have the rest
+RECORDS = 6_000  # expected in a release of kernel means: 3,000 double the squared error at ε = 10, more win little
 PUBLIC = 10  # images of a class of the start on which features are centred
 GRAIN = 0.3  # of noise on those: what the start leaves out, and a spread even where all of them are alike
 BATCH = 20  # examples of a class that a matching step looks at
@@ -56,7 +57,7 @@ class TaughtOptions(Options):
         None, ge=1, description="random networks, one release each; default: one per 600 declared records, 4 to 100"
     )
     rate: float | None = Field(
-        None, gt=0, le=1, description="sampling rate; default: 3000 expected records per release"
+        None, gt=0, le=1, description=f"sampling rate; default: {RECORDS:,} expected records per release"
     )
     width: int = Field(64, ge=1, description="channels of a network's blocks")
     frequencies: int = Field(512, ge=1, description="random Fourier frequencies per network")
@@ -81,7 +82,7 @@ def stages(spec: DataSpec, ipc: int, options: TaughtOptions) -> tuple[Stage, ...
         options.networks or max(4, default_networks(spec) // 2),
         spec.num_classes * 2 * options.frequencies,
         share=1.0 - MEANS - MOMENTS - options.clusters - options.teacher,
-        sampling_rate=options.rate or default_rate(spec),
+        sampling_rate=options.rate or min(1.0, RECORDS / spec.records),
         purpose="class means of random Fourier features of random networks' embeddings",
     )
     teacher = teacher_stage(spec, options.teacher, steps=options.teacher_steps)

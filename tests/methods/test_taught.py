@@ -152,6 +152,20 @@ def test_images_in_colour_hold_four_examples_each_where_their_sides_are_even():
     assert [formation(colour, options(factor=factor)) for factor in (1, 2, 4)] == [1, 2, 4]
 
 
+@pytest.mark.parametrize(("epsilon", "least"), [(1.0, 1.04), (10.0, 1.4)])
+def test_kernel_means_are_asked_of_so_many_records_that_a_large_budget_is_not_wasted(epsilon, least):
+    """Of half the expected records a class mean has more noise, and the more so the larger ε is."""
+    large = replace(SPEC, shape=(1, 28, 28), records=60_000, class_counts=(30_000, 30_000))
+
+    def noise(**options):
+        made = plan(
+            large, Config.model_validate({"method": "taught", "privacy": {"epsilon": epsilon}, "options": options})
+        )
+        return made.event("kernel-means").noise_multiplier / made.stage("kernel-means").sampling_rate
+
+    assert noise(rate=3_000 / 60_000) > least * noise()
+
+
 def test_a_plan_says_what_a_release_is_decoded_by():
     config = Config.model_validate({"method": "taught", "ipc": 2})
     assert plan(SPEC, config).public["options"]["factor"] == 1
