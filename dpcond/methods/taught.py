@@ -57,7 +57,10 @@ class TaughtOptions(Options):
         None, ge=1, description="random networks, one release each; default: one per 600 declared records, 4 to 100"
     )
     rate: float | None = Field(
-        None, gt=0, le=1, description=f"sampling rate; default: {RECORDS:,} expected records per release"
+        None,
+        gt=0,
+        le=1,
+        description=f"sampling rate; default: {RECORDS:,} expected records per release, times the factor",
     )
     width: int = Field(64, ge=1, description="channels of a network's blocks")
     frequencies: int = Field(512, ge=1, description="random Fourier frequencies per network")
@@ -77,18 +80,19 @@ class TaughtOptions(Options):
 
 def stages(spec: DataSpec, ipc: int, options: TaughtOptions) -> tuple[Stage, ...]:
     """The five stages (and the class counts before them, when they are private)."""
+    factor = formation(spec, options)
+    if any(side % factor for side in spec.shape[1:]):
+        raise InputError(f"factor {factor} does not divide the sides of images {spec.shape}: use factor = 1")
+    records = RECORDS * factor  # matching takes longer there as well
     kernel = Stage(
         STAGE,
         options.networks or max(4, default_networks(spec) // 2),
         spec.num_classes * 2 * options.frequencies,
         share=1.0 - MEANS - MOMENTS - options.clusters - options.teacher,
-        sampling_rate=options.rate or min(1.0, RECORDS / spec.records),
+        sampling_rate=options.rate or min(1.0, records / spec.records),
         purpose="class means of random Fourier features of random networks' embeddings",
     )
     teacher = teacher_stage(spec, options.teacher, steps=options.teacher_steps)
-    factor = formation(spec, options)
-    if any(side % factor for side in spec.shape[1:]):
-        raise InputError(f"factor {factor} does not divide the sides of images {spec.shape}: use factor = 1")
     start = cluster_stages(spec, ipc * factor**2, MOMENTS, options.clusters)
     return with_counts(spec, mean_stage(spec, MEANS), *start, teacher, kernel)
 

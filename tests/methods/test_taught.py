@@ -16,7 +16,7 @@ from dpcond.methods import auto, clusters, registry
 from dpcond.methods.base import Run
 from dpcond.methods.clusters import LowFrequencies, cluster_stages, clusters_per_class, shrink, varied_start
 from dpcond.methods.matching import some_of_each
-from dpcond.methods.taught import SEEN, Guidance, formation, labelled, matching_steps
+from dpcond.methods.taught import SEEN, Guidance, TaughtOptions, formation, labelled, matching_steps, stages
 from dpcond.methods.warm import mean_stage, released_means
 from dpcond.pipeline import plan
 from dpcond.privacy.curator import Curator
@@ -164,6 +164,15 @@ def test_kernel_means_are_asked_of_so_many_records_that_a_large_budget_is_not_wa
         return made.event("kernel-means").noise_multiplier / made.stage("kernel-means").sampling_rate
 
     assert noise(rate=3_000 / 60_000) > least * noise()
+
+
+def test_twice_as_many_records_are_asked_where_four_examples_share_an_image():
+    large = replace(SPEC, shape=(3, 32, 32), records=50_000, class_counts=(25_000, 25_000))
+    rates = [stages(large, 10, TaughtOptions(factor=factor))[-1].sampling_rate for factor in (1, 2)]
+    assert rates == [6_000 / 50_000, 12_000 / 50_000]
+    assert (
+        stages(replace(large, records=9_000, class_counts=(4_500, 4_500)), 10, TaughtOptions())[-1].sampling_rate == 1
+    )
 
 
 def test_a_plan_says_what_a_release_is_decoded_by():
