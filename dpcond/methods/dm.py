@@ -64,9 +64,9 @@ def default_networks(spec: DataSpec) -> int:
     return max(4, min(200, spec.records // 300))
 
 
-def default_rate(spec: DataSpec) -> float:
-    """Sampling rate at which a release sees 3000 records in expectation, from the declared size."""
-    return min(1.0, BATCH / spec.records)
+def default_rate(spec: DataSpec, records: int = BATCH) -> float:
+    """Sampling rate at which a release sees so many ``records`` in expectation, from the declared size."""
+    return min(1.0, records / spec.records)
 
 
 def stages(spec: DataSpec, ipc: int, options: DMOptions) -> tuple[Stage, ...]:

@@ -23,7 +23,7 @@ from dpcond.augment import Augment, default_strategy
 from dpcond.errors import InputError
 from dpcond.methods.base import Cost, Method, Options, Run, seconds, with_counts
 from dpcond.methods.clusters import cluster_stages, rehearse_clusters, varied_start
-from dpcond.methods.dm import default_networks
+from dpcond.methods.dm import default_networks, default_rate
 from dpcond.methods.features import network_feature, noise_records
 from dpcond.methods.matching import match_means, rehearse_means, release_means
 from dpcond.methods.teacher import Teacher, rehearse_teacher, teacher_features, teacher_stage, train_teacher
@@ -83,13 +83,12 @@ def stages(spec: DataSpec, ipc: int, options: TaughtOptions) -> tuple[Stage, ...
     factor = formation(spec, options)
     if any(side % factor for side in spec.shape[1:]):
         raise InputError(f"factor {factor} does not divide the sides of images {spec.shape}: use factor = 1")
-    records = RECORDS * factor  # matching takes longer there as well
     kernel = Stage(
         STAGE,
         options.networks or max(4, default_networks(spec) // 2),
         spec.num_classes * 2 * options.frequencies,
         share=1.0 - MEANS - MOMENTS - options.clusters - options.teacher,
-        sampling_rate=options.rate or min(1.0, records / spec.records),
+        sampling_rate=options.rate or default_rate(spec, RECORDS * factor),  # more where matching takes longer anyway
         purpose="class means of random Fourier features of random networks' embeddings",
     )
     teacher = teacher_stage(spec, options.teacher, steps=options.teacher_steps)
