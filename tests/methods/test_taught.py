@@ -12,13 +12,24 @@ from dpcond import pipeline
 from dpcond.config import Config
 from dpcond.data import Records
 from dpcond.errors import InputError
-from dpcond.methods import auto, clusters, registry
+from dpcond.methods import auto, clusters, registry, taught
 from dpcond.methods.base import Run
 from dpcond.methods.clusters import LowFrequencies, cluster_stages, clusters_per_class, shrink, varied_start
+from dpcond.methods.features import network_feature
 from dpcond.methods.matching import some_of_each
-from dpcond.methods.taught import SEEN, Guidance, TaughtOptions, formation, labelled, matching_steps, stages
+from dpcond.methods.taught import (
+    SEEN,
+    Guidance,
+    TaughtOptions,
+    formation,
+    labelled,
+    length_scale,
+    matching_steps,
+    stages,
+)
 from dpcond.methods.warm import mean_stage, released_means
 from dpcond.pipeline import plan
+from dpcond.privacy.adjacency import Adjacency
 from dpcond.privacy.curator import Curator
 from dpcond.privacy.ledger import Ledger
 from dpcond.privacy.plan import make_plan
@@ -173,6 +184,38 @@ def test_twice_as_many_records_are_asked_where_four_examples_share_an_image():
     assert (
         stages(replace(large, records=9_000, class_counts=(4_500, 4_500)), 10, TaughtOptions())[-1].sampling_rate == 1
     )
+
+
+def test_the_kernel_looks_finer_where_the_planned_noise_on_a_mean_is_small():
+    """At ε = 10 but not at ε = 1, and never because noise that will be there was not counted."""
+    classes = tuple("0123456789")
+    large = replace(SPEC, shape=(1, 28, 28), classes=classes, records=60_000, class_counts=(6_000,) * 10)
+
+    def scale(epsilon, private=True, **options):
+        asked = stages(large, 10, TaughtOptions(**options))
+        return length_scale(large, make_plan(asked, epsilon, 1e-5, "add_remove", {}, private=private))
+
+    assert [scale(epsilon) for epsilon in (0.2, 1.0, 10.0)] == [1.0, 1.0, 0.5]
+    assert scale(math.inf, private=False) == 0.5
+    assert scale(10.0, rate=0.001) == 1.0, "few records, so the same noise hides more"
+    noisy = make_plan(stages(large, 10, TaughtOptions()), 4.0, 1e-5, "add_remove", {})
+    assert length_scale(large, noisy) == 0.5
+    assert length_scale(large, replace(noisy, adjacency=Adjacency.REPLACE_ONE)) == 1.0, "twice the noise"
+
+
+@pytest.mark.parametrize(("epsilon", "scale"), [(0.1, 1.0), (10.0, 0.5)])
+def test_what_is_asked_is_of_the_scale_that_the_plan_allows(epsilon, scale, monkeypatch):
+    asked = []
+
+    def spied(*given, **named):
+        asked.append(named["scale"])
+        return network_feature(*given, **named)
+
+    monkeypatch.setattr(taught, "network_feature", spied)
+    options = TaughtOptions(networks=2, width=4, frequencies=8, steps=2, teacher_steps=3)
+    made = make_plan(stages(SPEC, 2, options), epsilon, 1e-5, "add_remove", {})
+    taught.condense(Curator(SPEC, made), options, Run(2))
+    assert asked == [scale] * 2
 
 
 def test_a_plan_says_what_a_release_is_decoded_by():
