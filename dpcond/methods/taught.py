@@ -48,7 +48,7 @@ BATCH = 20  # examples of a class that a matching step looks at
 LOOKS = 1500  # steps that look at any one image, at least
 VIEWS = 16  # augmented views of an example that are labelled with it
 SEEN = 0.5  # their weight in its label
-FINE, QUIET = 0.5, 0.01  # the kernel's length scale where noise is small, and the squared error of a mean that is
+FINE, QUIET = 0.5, 0.005  # the kernel's length scale where noise is small, and the squared error of a mean that is
 GUIDED = 20  # examples that the teacher judges in a step
 
 
@@ -111,8 +111,8 @@ def formation(spec: DataSpec, options: TaughtOptions) -> int:
 def length_scale(spec: DataSpec, plan: Plan) -> float:
     """Of the kernel, in typical distances: half of one where the planned noise leaves the finer differences to be seen.
 
-    Fine details are small parts of a mean of norm .4, and noise is the first to hide them (ten and fifty images of
-    Fashion-MNIST: half gains .2 and .3 at ε = 10, a squared error of .003, and loses .4 at ε = 1, one of .07).
+    Fine details are small parts of a mean, and noise is the first to hide them. Fashion-MNIST: half gains .2 and .3 (ten
+    and fifty images) at ε = 10, a squared error of .003, nothing at ε = 4, .007, and loses .4 at ε = 1, .07.
     """
     stage = plan.stage(STAGE)
     doubled = 2 if plan.adjacency is Adjacency.REPLACE_ONE else 1
