@@ -108,16 +108,17 @@ def formation(spec: DataSpec, options: TaughtOptions) -> int:
     return options.factor or (2 if halves else 1)
 
 
-def length_scale(spec: DataSpec, plan: Plan) -> float:
-    """Of the kernel, in typical distances: half of one where the planned noise leaves the finer differences to be seen.
+def length_scale(spec: DataSpec, plan: Plan, factor: int) -> float:
+    """Of the kernel, in typical distances: half of one where neither noise nor size hides the finer differences.
 
-    Fine details are small parts of a mean, and noise is the first to hide them. Fashion-MNIST: half gains .2 and .3 (ten
-    and fifty images) at ε = 10, a squared error of .003, nothing at ε = 4, .007, and loses .4 at ε = 1, .07.
+    They are small parts of a mean, and noise hides them first. Fashion-MNIST: half gains .2 and .3 (ten and fifty images)
+    at ε = 10, a squared error of .003, nothing at ε = 4, .007, and loses .4 at ε = 1, .07. Examples of half the side have
+    none to match: there half loses 4 (CIFAR-10, ε = 10).
     """
     stage = plan.stage(STAGE)
     doubled = 2 if plan.adjacency is Adjacency.REPLACE_ONE else 1
     noise = doubled * plan.event(STAGE).noise_multiplier * spec.num_classes / (stage.sampling_rate * spec.records)
-    return FINE if noise**2 * stage.dimension / spec.num_classes < QUIET else 1.0
+    return FINE if factor == 1 and noise**2 * stage.dimension / spec.num_classes < QUIET else 1.0
 
 
 def feature(
@@ -165,7 +166,7 @@ def condense(curator: Curator, options: TaughtOptions, run: Run) -> SyntheticSet
     grain = GRAIN * torch.randn(public.shape, generator=torch.Generator().manual_seed(run.seed))
     public = (public + grain).to(run.device).clamp(synthetic.low, synthetic.high)
     teacher = train_teacher(curator, run)
-    scale = length_scale(spec, curator.plan)
+    scale = length_scale(spec, curator.plan, factor)
     released = release_means(curator, STAGE, lambda i: feature(spec, i, options, run, public, scale), run)
     synthetic = match_means(
         synthetic,

@@ -191,16 +191,17 @@ def test_the_kernel_looks_finer_where_the_planned_noise_on_a_mean_is_small():
     classes = tuple("0123456789")
     large = replace(SPEC, shape=(1, 28, 28), classes=classes, records=60_000, class_counts=(6_000,) * 10)
 
-    def scale(epsilon, private=True, **options):
+    def scale(epsilon, private=True, factor=1, **options):
         asked = stages(large, 10, TaughtOptions(**options))
-        return length_scale(large, make_plan(asked, epsilon, 1e-5, "add_remove", {}, private=private))
+        return length_scale(large, make_plan(asked, epsilon, 1e-5, "add_remove", {}, private=private), factor)
 
     assert [scale(epsilon) for epsilon in (0.2, 4.0, 10.0)] == [1.0, 1.0, 0.5]
     assert scale(math.inf, private=False) == 0.5
+    assert scale(10.0, factor=2) == 1.0, "examples of half the side have no fine details"
     assert scale(10.0, rate=0.001) == 1.0, "few records, so the same noise hides more"
     noisy = make_plan(stages(large, 10, TaughtOptions()), 10.0, 1e-5, "add_remove", {})
-    assert length_scale(large, noisy) == 0.5
-    assert length_scale(large, replace(noisy, adjacency=Adjacency.REPLACE_ONE)) == 1.0, "twice the noise"
+    assert length_scale(large, noisy, 1) == 0.5
+    assert length_scale(large, replace(noisy, adjacency=Adjacency.REPLACE_ONE), 1) == 1.0, "twice the noise"
 
 
 @pytest.mark.parametrize(("epsilon", "scale"), [(0.1, 1.0), (10.0, 0.5)])
