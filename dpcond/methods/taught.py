@@ -111,9 +111,9 @@ def formation(spec: DataSpec, options: TaughtOptions) -> int:
 def length_scale(spec: DataSpec, plan: Plan, factor: int) -> float:
     """Of the kernel, in typical distances: half of one where neither noise nor size hides the finer differences.
 
-    They are small parts of a mean, and noise hides them first. Fashion-MNIST: half gains .2 and .3 (ten and fifty images)
-    at ε = 10, a squared error of .003, nothing at ε = 4, .007, and loses .4 at ε = 1, .07. Examples of half the side have
-    none to match: there half loses 4 (CIFAR-10, ε = 10).
+    They are small parts of a mean, and noise hides them first. Fashion-MNIST: at ε = 10, a squared error of .003, half
+    gains .4 with fifty images and nothing with ten, nothing at ε = 4, .007, and loses .4 at ε = 1, .07. Examples of half
+    the side have none to match: there half loses 4 (CIFAR-10, ε = 10).
     """
     stage = plan.stage(STAGE)
     doubled = 2 if plan.adjacency is Adjacency.REPLACE_ONE else 1
