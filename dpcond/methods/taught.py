@@ -29,7 +29,6 @@ from dpcond.methods.matching import match_means, rehearse_means, release_means
 from dpcond.methods.teacher import Teacher, rehearse_teacher, teacher_features, teacher_stage, train_teacher
 from dpcond.methods.warm import mean_stage, released_means
 from dpcond.models import computing, fastest
-from dpcond.privacy.adjacency import Adjacency
 from dpcond.privacy.curator import Curator
 from dpcond.privacy.plan import Plan, Stage
 from dpcond.privacy.queries import Feature
@@ -115,10 +114,9 @@ def length_scale(spec: DataSpec, plan: Plan, factor: int) -> float:
     gains .4 with fifty images and nothing with ten, nothing at ε = 4, .007, and loses .4 at ε = 1, .07. Examples of half
     the side have none to match: there half loses 4 (CIFAR-10, ε = 10).
     """
-    stage = plan.stage(STAGE)
-    doubled = 2 if plan.adjacency is Adjacency.REPLACE_ONE else 1
-    noise = doubled * plan.event(STAGE).noise_multiplier * spec.num_classes / (stage.sampling_rate * spec.records)
-    return FINE if factor == 1 and noise**2 * stage.dimension / spec.num_classes < QUIET else 1.0
+    numbers = plan.stage(STAGE).dimension / spec.num_classes
+    noise = plan.mean_noise(STAGE, spec.records / spec.num_classes)
+    return FINE if factor == 1 and noise**2 * numbers < QUIET else 1.0
 
 
 def feature(

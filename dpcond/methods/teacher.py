@@ -18,7 +18,6 @@ from dpcond.errors import AnswerLost, InputError
 from dpcond.methods.base import Cost, Run, seconds
 from dpcond.methods.features import noise_records
 from dpcond.models import Patches, Scattering, Whitened
-from dpcond.privacy.adjacency import Adjacency
 from dpcond.privacy.curator import Curator
 from dpcond.privacy.plan import Stage
 from dpcond.privacy.queries import GradientSum
@@ -181,9 +180,7 @@ def train_teacher(curator: Curator, run: Run, stage: str = STAGE, *, whitened: b
 
 def step_size(curator: Curator, stage: str) -> float:
     """Logit change of one step: the largest one, or less where the planned noise on it would be too much."""
-    planned = curator.plan.stage(stage)
-    doubled = 2 if curator.plan.adjacency is Adjacency.REPLACE_ONE else 1
-    noise = doubled * curator.plan.event(stage).noise_multiplier / (planned.sampling_rate * curator.spec.records)
+    noise = curator.plan.mean_noise(stage, curator.spec.records)
     return min(LARGEST_STEP, STEP_NOISE / noise) if noise else LARGEST_STEP
 
 

@@ -123,6 +123,14 @@ class Plan:
         index = self._index(name)
         return Event(self.noise_multipliers[index], self.stages[index].sampling_rate)
 
+    def mean_noise(self, name: str, records: float) -> float:
+        """Planned noise on one number of a mean over ``records``, in clipping norms: its standard deviation.
+
+        ``records`` are those that the mean is of, known publicly; an answer of a sampled stage expects fewer.
+        """
+        doubled = 2 if self.adjacency is Adjacency.REPLACE_ONE else 1
+        return doubled * self.event(name).noise_multiplier / (self.stage(name).sampling_rate * records)
+
     def _index(self, name: str) -> int:
         names = [stage.name for stage in self.stages]
         if name not in names:

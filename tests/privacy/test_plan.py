@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -73,6 +74,20 @@ def test_events(plan):
     assert plan.event("sums") == Event(plan.noise_multipliers[1])
     with pytest.raises(InputError, match="counts, sums"):
         plan.event("sum")
+
+
+def test_the_noise_of_a_mean_counts_who_is_sampled_and_both_sides_of_a_replacement():
+    """By hand: clipped to one, replacing a record moves a sum by two, and of 1000 records a tenth are expected."""
+    asked = (Stage("all", 1, 10, 0.5), Stage("some", 5, 10, 0.5, sampling_rate=0.1))
+    made = make_plan(asked, 1.0, 1e-5, "add_remove", {})
+    whole, some = made.noise_multipliers
+    assert made.mean_noise("all", 1000) == pytest.approx(whole / 1000)
+    assert made.mean_noise("some", 1000) == pytest.approx(some / 100)
+    replacing = replace(made, adjacency=Adjacency.REPLACE_ONE)
+    assert replacing.mean_noise("some", 1000) == pytest.approx(2 * some / 100)
+    assert make_plan(asked, 1.0, 1e-5, "add_remove", {}, private=False).mean_noise("all", 1000) == 0
+    with pytest.raises(InputError, match="all, some"):
+        made.mean_noise("none", 1000)
 
 
 def test_describe(plan):
