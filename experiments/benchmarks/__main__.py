@@ -1,4 +1,4 @@
-"""python -m experiments.benchmarks [--out FILE.json]: every speed ratio of the wall, one thread, CPU time."""
+"""python -m experiments.benchmarks [--out FILE.json]: every speed ratio of the wall and the features, one thread, CPU time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from experiments.benchmarks import wall
+from experiments.benchmarks import features, wall
 
 
 def main() -> None:
@@ -25,6 +25,7 @@ def main() -> None:
         "class_sums": wall.class_sums(),
         "noise": wall.noise(),
         "memory": wall.memory(),
+        "scattering": features.scattering(),
     }
     text = json.dumps(result, indent=1)
     print(text)
