@@ -18,15 +18,14 @@ from dpcond.methods.clusters import LowFrequencies, cluster_stages, clusters_per
 from dpcond.methods.features import network_feature
 from dpcond.methods.matching import some_of_each
 from dpcond.methods.taught import (
-    SEEN,
     Guidance,
     TaughtOptions,
     formation,
-    labelled,
     length_scale,
     matching_steps,
     stages,
 )
+from dpcond.methods.teacher import Teacher
 from dpcond.methods.warm import mean_stage, released_means
 from dpcond.pipeline import plan
 from dpcond.privacy.adjacency import Adjacency
@@ -119,24 +118,22 @@ def test_labels_are_the_teachers_and_the_hard_ones_are_kept(factor):
     assert synthetic.labels.tolist() == [0, 0, 0, 1, 1, 1]
 
 
-class Bright:
-    """A teacher that calls an image by the mark in its left half, or else does not know."""
+@pytest.mark.parametrize(("channels", "expected"), [(1, 3.0), (3, 2.0)])
+def test_labels_are_softer_of_grey_images_and_what_was_chosen_is_stated(channels, expected, monkeypatch):
+    asked = []
 
-    def soft_labels(self, x, temperature):
-        marked = (x[:, 0, :, :4] > 0.5).flatten(1).any(1).float()
-        return torch.stack([0.5 + marked / 2, 0.5 - marked / 2], 1)
+    def spied(teacher, x, temperature=1.0, batch=256):
+        asked.append(temperature)
+        return torch.full((len(x), 2), 0.5)
 
-
-def test_a_label_is_in_part_what_the_teacher_makes_of_augmented_views():
-    """A mark at the edge is lost in some views: the label is less sure than the teacher, by no more than their weight."""
-    x = torch.zeros(3, 1, 8, 8)
-    x[1, 0, 0, 0] = 1.0
-    labels = labelled(Bright(), x, 0, "toy", 1.0)
-    assert torch.allclose(labels.sum(1), torch.ones(3))
-    assert torch.equal(labels[0], torch.tensor([0.5, 0.5]))
-    assert 1.0 - SEEN / 2 <= labels[1, 0] < 1.0
-    assert torch.equal(labels, labelled(Bright(), x, 0, "toy", 1.0))
-    assert not torch.equal(labels, labelled(Bright(), x, 1, "toy", 1.0))
+    monkeypatch.setattr(Teacher, "soft_labels", spied)
+    spec = replace(SPEC, shape=(channels, *SPEC.shape[1:]))
+    few = {"networks": 1, "width": 4, "frequencies": 8, "steps": 1, "teacher_steps": 1}
+    for options, said in ((TaughtOptions(**few), expected), (TaughtOptions(temperature=5.0, **few), 5.0)):
+        made = make_plan(stages(spec, 2, options), 1.0, 1e-5, "add_remove", {})
+        taught.condense(Curator(spec, made), options, Run(2))
+        assert asked.pop() == said
+        assert taught.settle(spec, 2, options).temperature == said
 
 
 def test_a_factor_that_does_not_divide_the_sides_is_refused_before_anything_is_planned():
