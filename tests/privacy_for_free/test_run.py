@@ -105,9 +105,9 @@ def test_figures_rest_on_64_shadows_and_the_grid_has_what_the_parts_compare(name
     assert {cell.method for cell in grid} == {"dm", "dc", "dsa", "kip"}
 
 
-def test_every_run_of_the_digits_profile_has_the_members_that_it_starts_from() -> None:
+def test_every_run_of_the_digits_profile_has_the_members_that_it_starts_from(tmp_path: Path) -> None:
     profile = load_profile("digits")
-    pool = Frame(profile, Path(), None, lambda line: None).pool("digits")
+    pool = Frame(profile, tmp_path, None, lambda line: None).pool("digits")
     sizes = profile.part("E15")
     cells = [
         *profile.cells(),
