@@ -13,7 +13,7 @@ README = Path(__file__).parent / "README.md"
 BEGIN, END = "<!-- tables: python -m experiments.leaderboard table -->", "<!-- end of tables -->"
 
 #: The rows that the ablations take something out of.
-BASES = ("curve-epsilon-auto-1", "curve-epsilon-dm-1")
+BASES = ("curve-epsilon-auto-1", "curve-epsilon-dm-1", "cifar10-small-auto-10")
 
 
 def render() -> str:

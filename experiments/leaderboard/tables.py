@@ -126,11 +126,12 @@ def ablations(rows: Rows, results: Results, bases: tuple[str, ...]) -> str:
     """What is left when noise, features or matching are taken out; ``bases`` are the rows to compare with."""
     body = []
     named = [(rows[name], same_setting(rows[name], results)) for name in bases]
-    for row, result in [*named, *lines(rows, results, "ablation")]:
+    found = [*named, *lines(rows, results, "ablation")]
+    for row, result in sorted(found, key=lambda pair: list(NAMES).index(pair[0].data)):
         what = WHAT.get(row.method) or f"`{row.method}`" + "".join(f", {k} {v}" for k, v in row.options.items())
         setting = [row.removes or "nothing", what, cells.budget(row), str(row.ipc), _protocol(row, result)]
-        body.append([*setting, *cells.labels(row, result), row.note or "–"])
-    head = ["taken out", "method", "ε", "ipc", "protocol", "hard labels %", "soft labels %", "how"]
+        body.append([NAMES[row.data], *setting, *cells.labels(row, result), row.note or "–"])
+    head = ["data", "taken out", "method", "ε", "ipc", "protocol", "hard labels %", "soft labels %", "how"]
     remark = "\n\nLabels are taken out in the column of hard labels, beside soft ones of the same images."
     return cells.table(head, body) + remark + missing(rows, results, "ablation", also=bases)
 
