@@ -54,13 +54,15 @@ class TaughtOptions(Options):
     """Options of matching under a teacher."""
 
     networks: int | None = Field(
-        None, ge=1, description="random networks, one release each; default: one per 600 declared records, 4 to 100"
+        None,
+        ge=1,
+        description="random networks, one release each; default: one per 600 declared records, 4 to 100, times factor²",
     )
     rate: float | None = Field(
         None,
         gt=0,
         le=1,
-        description=f"sampling rate; default: {RECORDS:,} expected records per release, times the factor",
+        description=f"sampling rate; default: {RECORDS:,} expected records per release",
     )
     width: int = Field(64, ge=1, description="channels of a network's blocks")
     frequencies: int = Field(512, ge=1, description="random Fourier frequencies per network")
@@ -87,10 +89,10 @@ def stages(spec: DataSpec, ipc: int, options: TaughtOptions) -> tuple[Stage, ...
         raise InputError(f"factor {factor} does not divide the sides of images {spec.shape}: use factor = 1")
     kernel = Stage(
         STAGE,
-        options.networks or max(4, default_networks(spec) // 2),
+        options.networks or max(4, default_networks(spec) // 2) * factor**2,  # as many as the examples of an image
         spec.num_classes * 2 * options.frequencies,
         share=1.0 - MEANS - MOMENTS - options.clusters - options.teacher,
-        sampling_rate=options.rate or default_rate(spec, RECORDS * factor),  # more where matching takes longer anyway
+        sampling_rate=options.rate or default_rate(spec, RECORDS),
         purpose="class means of random Fourier features of random networks' embeddings",
     )
     teacher = teacher_stage(spec, options.teacher, steps=options.teacher_steps)

@@ -174,13 +174,13 @@ def test_kernel_means_are_asked_of_so_many_records_that_a_large_budget_is_not_wa
     assert noise(rate=3_000 / 60_000) > least * noise()
 
 
-def test_twice_as_many_records_are_asked_where_four_examples_share_an_image():
+def test_each_example_that_shares_an_image_brings_as_many_networks():
     large = replace(SPEC, shape=(3, 32, 32), records=50_000, class_counts=(25_000, 25_000))
-    rates = [stages(large, 10, TaughtOptions(factor=factor))[-1].sampling_rate for factor in (1, 2)]
-    assert rates == [6_000 / 50_000, 12_000 / 50_000]
-    assert (
-        stages(replace(large, records=9_000, class_counts=(4_500, 4_500)), 10, TaughtOptions())[-1].sampling_rate == 1
-    )
+    planned = [stages(large, 10, TaughtOptions(factor=factor))[-1] for factor in (1, 2)]
+    assert [stage.count for stage in planned] == [83, 4 * 83]
+    assert [stage.sampling_rate for stage in planned] == [6_000 / 50_000] * 2
+    small = replace(large, records=5_000, class_counts=(2_500, 2_500))
+    assert stages(small, 10, TaughtOptions())[-1].sampling_rate == 1
 
 
 def test_the_kernel_looks_finer_where_the_planned_noise_on_a_mean_is_small():
