@@ -59,6 +59,22 @@ def frontier(rows: Rows, results: Results) -> str:
     return cells.table(head, body) + remark + missing(rows, results, "frontier")
 
 
+def headline(rows: Rows, results: Results) -> str:
+    """Of the frontier what was measured by the field's protocol, in the better kind of labels, beside the best published."""
+    body = []
+    for row, result in sorted(lines(rows, results, "frontier"), key=lambda pair: _setting(pair[0])):
+        if result is not None and result["protocol"] in cells.FIELD:
+            found = {
+                kind: result[key] for kind, key in (("hard", "accuracy"), ("soft", "accuracy_soft")) if result[key]
+            }
+            labels = max(found, key=lambda kind: found[kind]["mean"])
+            setting = [NAMES[row.data], cells.budget(row), str(row.ipc), cells.method(row, result), labels]
+            judged = [_protocol(row, result), f"**{cells.accuracy(found[labels], len(row.seeds))}**"]
+            body.append([*setting, *judged, cells.beside(row, result)])
+    head = ["data", "ε", "images per class", "method", "labels", "protocol", "accuracy %", "best published"]
+    return cells.table(head, body)
+
+
 def small(rows: Rows, results: Results) -> str:
     """Few records."""
     body = [

@@ -9,15 +9,16 @@ import pytest
 from experiments.leaderboard import figures, tables
 from experiments.leaderboard.anchors import anchors, best, target
 from experiments.leaderboard.figures import CURVES, draw, points
-from experiments.leaderboard.readme import README, inserted
+from experiments.leaderboard.readme import PAGES, inserted
 from experiments.leaderboard.results import mismatch, read_results, result_name
 from experiments.leaderboard.row import read_rows
 
 RESULTS = read_results()
 
 
-def test_the_readme_is_in_step_with_the_results():
-    assert README.read_text() == inserted(README.read_text()), "run: python -m experiments.leaderboard table"
+@pytest.mark.parametrize("page", PAGES, ids=("folder", "project"))
+def test_a_page_is_in_step_with_the_results(page):
+    assert page.read_text() == inserted(page), "run: python -m experiments.leaderboard table"
 
 
 @pytest.mark.parametrize("curve", CURVES, ids=lambda curve: curve.name)
@@ -86,6 +87,16 @@ def test_only_the_field_s_protocol_stands_beside_targets_and_published_numbers()
     lines = tables.frontier(rows, {f"{name}.dc-bf16": result | {"protocol": "dc-bf16"}}).splitlines()
     assert any("| dc-bf16 |" in line and "**reached**" in line for line in lines)
     assert not any("Fashion-MNIST | 1 | 10 | `auto` † | dc | not run" in line for line in lines), "it stands in for dc"
+
+
+def test_the_headline_has_the_better_labels_and_no_quick_judgement():
+    rows = read_rows()
+    row = rows["fashion-e1-i10"]
+    worse, better = ({"mean": mean, "std": 0.0, "values": [mean] * len(row.seeds)} for mean in (0.8, 0.9))
+    result = {"accuracy": worse, "accuracy_soft": better, "protocol": "dc"}
+    assert "soft | dc | **90.0 ± 0.0** |" in tables.headline(rows, {row.name: result})
+    quick = result | {"protocol": "quick"}
+    assert "90.0" not in tables.headline(rows, {f"{row.name}.quick": quick})
 
 
 def test_what_was_not_run_says_so_and_names_its_command():
