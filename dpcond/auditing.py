@@ -221,7 +221,7 @@ class CondensationProcedure:
                 released[k].append(ReleasedMeans(feature, means))
         made = []
         for k, seed in enumerate(seeds):
-            synthetic = SyntheticSet.start(self.spec, self.config.ipc, "noise", seed % 2**31, options.factor)
+            synthetic = SyntheticSet.start(self.spec, self.config.ipc, seed % 2**31, options.factor)
             synthetic = match_means(
                 synthetic.to(context.device),
                 released[k],

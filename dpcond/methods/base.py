@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from dpcond.errors import AnswerLost
+from dpcond.errors import AnswerLost, InputError
 from dpcond.privacy.curator import Curator
 from dpcond.privacy.plan import Stage
 from dpcond.privacy.queries import ClassCounts
@@ -56,6 +56,10 @@ class Run:
     progress: Progress = silent
     checkpoints: Path | None = None
 
+    def public_seed(self, index: int) -> int:
+        """The public seed of the ``index``-th random network or feature."""
+        return self.seed * 1_000_003 + index
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -81,6 +85,7 @@ class Method:
         condense: (curator, options, run) -> the synthetic set, from answers only.
         rehearse: (spec, options, run) -> expected cost, from one query and one step on public noise.
         kinds: kinds of data it works on.
+        smallest: least side of an image that it works on.
         settle: (spec, ipc, options) -> options, with the defaults filled in that depend on the spec and ipc and that a
             reader of the release has to know.
     """
@@ -93,6 +98,7 @@ class Method:
     condense: Callable[[Curator, Any, Run], SyntheticSet]
     rehearse: Callable[[DataSpec, Any, Run], Cost]
     kinds: tuple[str, ...] = ("image", "table")
+    smallest: int = 1
     settle: Callable[[DataSpec, int, Any], Any] = lambda spec, ipc, options: options
 
 
@@ -102,6 +108,14 @@ def seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
+
+
+def nothing_survived(stage: str) -> InputError:
+    """The error of a stage of which a crash has lost every answer."""
+    return InputError(
+        f"stage {stage!r}: every release was spent before a crash and no answer survived; "
+        "this budget is gone, start again in a new folder with what is left of the allowance"
+    )
 
 
 def with_counts(spec: DataSpec, *stages: Stage) -> tuple[Stage, ...]:

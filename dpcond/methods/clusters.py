@@ -1,7 +1,7 @@
 """A start that is as varied as the records: private k-means within each class, in a private subspace.
 
 One release holds second moments and class means of the low-frequency cosine coefficients of the images: their principal
-subspace, and a Gaussian per class to draw first centres from. Two Lloyd rounds (Lloyd 1982) then ask for the sum and the
+subspace, and a Gaussian per class to draw first centres from. Three Lloyd rounds (Lloyd 1982) then ask for the sum and the
 number of the records around each centre. Where a class has more images than clusters, the others are drawn around them.
 """
 

@@ -22,7 +22,7 @@ from dpcond.augment import Augment, default_strategy
 from dpcond.errors import AnswerLost
 from dpcond.methods.base import Cost, Method, Options, Run, seconds, with_counts
 from dpcond.methods.checkpoint import Checkpoint
-from dpcond.methods.features import noise_records
+from dpcond.methods.features import SMALLEST, convnet_depth, noise_records
 from dpcond.methods.warm import mean_stage, warm_start
 from dpcond.models import build
 from dpcond.privacy.curator import Curator
@@ -60,8 +60,7 @@ def network(spec: DataSpec, seed: int, width: int, device: torch.device | str = 
     """The network whose gradients are matched: a ConvNet for images, an MLP for tables."""
     if spec.kind == "table":
         return build("mlp", spec.shape, spec.num_classes, seed, device=device, hidden=(4 * width, 4 * width))
-    depth = min(3, int(math.log2(min(spec.shape[1:]))) - 1)
-    return build("convnet", spec.shape, spec.num_classes, seed, device=device, width=width, depth=depth)
+    return build("convnet", spec.shape, spec.num_classes, seed, device=device, width=width, depth=convnet_depth(spec))
 
 
 def stages(spec: DataSpec, ipc: int, options: DCOptions) -> tuple[Stage, ...]:
@@ -100,7 +99,7 @@ def condense(curator: Curator, options: DCOptions, run: Run) -> SyntheticSet:
     if options.start == "means":
         synthetic = warm_start(curator, run, SPREAD).to(run.device)
     else:
-        synthetic = SyntheticSet.start(spec, run.ipc, "noise", run.seed).to(run.device)
+        synthetic = SyntheticSet.start(spec, run.ipc, run.seed).to(run.device)
     optimizer = Adam([synthetic.pixels], lr=options.lr)
     checkpoint = Checkpoint(run, "gradients", synthetic, optimizer)
     checkpoint.restore()
@@ -109,9 +108,9 @@ def condense(curator: Curator, options: DCOptions, run: Run) -> SyntheticSet:
     for index in range(done, planned.count):
         step = index % options.gradients
         if step == 0 or index == done:
-            net = network(spec, run.seed * 1_000_003 + index // options.gradients, options.width, run.device)
+            net = network(spec, run.public_seed(index // options.gradients), options.width, run.device)
             train(net, synthetic, options, step * options.train_steps, augment, run.seed + index)
-        seed = run.seed * 1_000_003 + index
+        seed = run.public_seed(index)
         view = None if augment is None else (lambda x, seed=seed: augment(x, seed))
         query = GradientSum(net, options.clip, f"{STAGE}/{run.seed}/{index}", transform=view)
         try:
@@ -179,7 +178,7 @@ def rehearse(spec: DataSpec, options: DCOptions, run: Run) -> Cost:
     records, labels = noise_records(spec, 32, 0).to(run.device), torch.zeros(32, dtype=torch.long, device=run.device)
     query = GradientSum(net, options.clip, "rehearsal")
     asking = seconds(lambda: query.sum(records, labels)) / 32 * spec.records * stage.sampling_rate * stage.count
-    synthetic = SyntheticSet.start(spec, run.ipc, "noise", 0).to(run.device)
+    synthetic = SyntheticSet.start(spec, run.ipc, 0).to(run.device)
     target = [torch.zeros_like(p) for p in net.parameters()]
 
     def match() -> None:
@@ -198,4 +197,5 @@ METHOD = Method(
     stages=stages,
     condense=condense,
     rehearse=rehearse,
+    smallest=SMALLEST,
 )

@@ -14,7 +14,7 @@ from torch.optim import Adam
 from dpcond.augment import default_strategy
 from dpcond.methods.base import Cost, Method, Options, Run, class_sizes, with_counts
 from dpcond.methods.checkpoint import Checkpoint
-from dpcond.methods.features import network_feature, network_width
+from dpcond.methods.features import SMALLEST, network_feature, network_width
 from dpcond.methods.matching import ReleasedMeans, match_means, mean_distance, rehearse_means, release_means
 from dpcond.privacy.curator import Curator
 from dpcond.privacy.plan import Stage
@@ -51,7 +51,7 @@ def feature(spec: DataSpec, index: int, options: DMOptions, run: Run) -> Feature
     """The ``index``-th public feature of a run."""
     return network_feature(
         spec,
-        run.seed * 1_000_003 + index,
+        run.public_seed(index),
         width=options.width,
         device=run.device,
         augment=default_strategy(spec.name) if options.augment else "none",
@@ -87,7 +87,7 @@ def stages(spec: DataSpec, ipc: int, options: DMOptions) -> tuple[Stage, ...]:
 def condense(curator: Curator, options: DMOptions, run: Run) -> SyntheticSet:
     """Ask, then match."""
     spec = curator.spec
-    synthetic = SyntheticSet.start(spec, run.ipc, "noise", run.seed, options.factor).to(run.device)
+    synthetic = SyntheticSet.start(spec, run.ipc, run.seed, options.factor).to(run.device)
     if options.schedule == "per-step":
         return _per_step(curator, synthetic, options, run)
     released = release_means(curator, STAGE, lambda i: feature(spec, i, options, run), run)
@@ -129,4 +129,5 @@ METHOD = Method(
     stages=stages,
     condense=condense,
     rehearse=rehearse,
+    smallest=SMALLEST,
 )

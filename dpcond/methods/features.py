@@ -17,6 +17,7 @@ from dpcond.privacy.queries import Feature
 from dpcond.spec import DataSpec
 
 CENTRE_RECORDS = 256
+SMALLEST = 4  # side of an image that a ConvNet of one block still has something to look at in
 
 
 def noise_records(spec: DataSpec, count: int, seed: int) -> Tensor:
@@ -24,13 +25,19 @@ def noise_records(spec: DataSpec, count: int, seed: int) -> Tensor:
     return torch.randn(count, *spec.shape, generator=torch.Generator().manual_seed(seed))
 
 
+def convnet_depth(spec: DataSpec) -> int:
+    """Blocks of a ConvNet, three or as many as leave an image of this size 2×2; at least one from ``SMALLEST``."""
+    return min(3, int(math.log2(min(spec.shape[1:]))) - 1)
+
+
 def random_network(spec: DataSpec, seed: int, width: int, device: torch.device) -> nn.Module:
     """An untrained network to embed records with: a ConvNet for images, a wide one-layer MLP for tables; frozen."""
     if spec.kind == "table":
         net = build("mlp", spec.shape, spec.num_classes, seed, device=device, hidden=(8 * width,))
     else:
-        depth = min(3, int(math.log2(min(spec.shape[1:]))) - 1)
-        net = build("convnet", spec.shape, spec.num_classes, seed, device=device, width=width, depth=depth)
+        net = build(
+            "convnet", spec.shape, spec.num_classes, seed, device=device, width=width, depth=convnet_depth(spec)
+        )
     return net.requires_grad_(False).eval()
 
 

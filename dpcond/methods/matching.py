@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from dpcond.errors import AnswerLost, InputError
-from dpcond.methods.base import Cost, Run, class_sizes, seconds
+from dpcond.errors import AnswerLost
+from dpcond.methods.base import Cost, Run, class_sizes, nothing_survived, seconds
 from dpcond.methods.features import noise_records
 from dpcond.models import computing, fastest
 from dpcond.privacy.curator import Curator
@@ -53,10 +53,7 @@ def release_means(curator: Curator, stage: str, feature: Callable[[int], Feature
         released.append(ReleasedMeans(public, (answer / expected).to(run.device)))
         run.progress(index + 1, planned.count, "asking")
     if not released:
-        raise InputError(
-            f"stage {stage!r}: every release was spent before a crash and no answer survived; "
-            "this budget is gone, start again in a new folder with what is left of the allowance"
-        )
+        raise nothing_survived(stage)
     return released
 
 
@@ -125,7 +122,7 @@ def rehearse_means(spec: DataSpec, stage: Stage, feature: Feature, run: Run, ste
     labels = torch.zeros(64, dtype=torch.long, device=run.device)
     query = ClassSums(feature, spec.num_classes, "rehearsal")
     asking = seconds(lambda: query.sum(records, labels)) / 64 * spec.records * stage.sampling_rate * stage.count
-    synthetic = SyntheticSet.start(spec, run.ipc, "noise", 0, factor).to(run.device)
+    synthetic = SyntheticSet.start(spec, run.ipc, 0, factor).to(run.device)
     target = ReleasedMeans(feature, torch.zeros(query.shape, device=run.device))
 
     def matched() -> None:

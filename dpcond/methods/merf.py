@@ -76,7 +76,7 @@ def condense(curator: Curator, options: MERFOptions, run: Run) -> SyntheticSet:
     spec = curator.spec
     public = pixel_feature(spec, run.seed, options.frequencies, options.scale, run.device)
     released = release_means(curator, STAGE, lambda _: public, run)
-    synthetic = SyntheticSet.start(spec, run.ipc, "noise", run.seed).to(run.device)
+    synthetic = SyntheticSet.start(spec, run.ipc, run.seed).to(run.device)
     if options.realise == "points":
         return match_means(synthetic, released, run, steps=options.steps, lr=options.lr)
     return _generate(synthetic, released[0], options, run)

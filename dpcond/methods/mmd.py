@@ -10,7 +10,7 @@ from pydantic import Field
 
 from dpcond.methods.base import Cost, Method, Options, Run, with_counts
 from dpcond.methods.dm import default_networks, default_rate
-from dpcond.methods.features import network_feature
+from dpcond.methods.features import SMALLEST, network_feature
 from dpcond.methods.matching import match_means, rehearse_means, release_means
 from dpcond.privacy.curator import Curator
 from dpcond.privacy.plan import Stage
@@ -55,7 +55,7 @@ def feature(spec: DataSpec, index: int, options: MMDOptions, run: Run) -> Featur
     """The ``index``-th public feature of a run."""
     return network_feature(
         spec,
-        run.seed * 1_000_003 + index,
+        run.public_seed(index),
         width=options.width,
         device=run.device,
         frequencies=options.frequencies,
@@ -67,7 +67,7 @@ def condense(curator: Curator, options: MMDOptions, run: Run) -> SyntheticSet:
     """Ask, then match."""
     spec = curator.spec
     released = release_means(curator, STAGE, lambda i: feature(spec, i, options, run), run)
-    synthetic = SyntheticSet.start(spec, run.ipc, "noise", run.seed, options.factor).to(run.device)
+    synthetic = SyntheticSet.start(spec, run.ipc, run.seed, options.factor).to(run.device)
     return match_means(synthetic, released, run, steps=options.steps, lr=options.lr)
 
 
@@ -85,4 +85,5 @@ METHOD = Method(
     stages=stages,
     condense=condense,
     rehearse=rehearse,
+    smallest=SMALLEST,
 )

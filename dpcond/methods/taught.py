@@ -24,9 +24,9 @@ from dpcond.errors import InputError
 from dpcond.methods.base import Cost, Method, Options, Run, seconds, with_counts
 from dpcond.methods.clusters import cluster_stages, rehearse_clusters, varied_start
 from dpcond.methods.dm import default_networks, default_rate
-from dpcond.methods.features import network_feature, noise_records
+from dpcond.methods.features import SMALLEST, network_feature, noise_records
 from dpcond.methods.matching import match_means, rehearse_means, release_means
-from dpcond.methods.teacher import Teacher, rehearse_teacher, teacher_features, teacher_stage, train_teacher
+from dpcond.methods.teacher import STEPS, Teacher, rehearse_teacher, teacher_features, teacher_stage, train_teacher
 from dpcond.methods.warm import mean_stage, released_means
 from dpcond.models import computing, fastest
 from dpcond.privacy.curator import Curator
@@ -68,7 +68,7 @@ class TaughtOptions(Options):
     frequencies: int = Field(512, ge=1, description="random Fourier frequencies per network")
     clusters: float = Field(0.1, gt=0, lt=0.5, description="the clusters' share of the budget")
     teacher: float = Field(0.2, gt=0, lt=0.4, description="the teacher's share of the budget")
-    teacher_steps: int = Field(110, ge=1, description="gradients that the teacher is trained with")
+    teacher_steps: int = Field(STEPS, ge=1, description="gradients that the teacher is trained with")
     guidance: float = Field(0.3, ge=0, description="weight of the teacher's judgement while matching")
     temperature: float | None = Field(
         None, gt=0, description=f"softness of the teacher's labels; default: {SOFT:g}, in colour {FIRM:g}"
@@ -134,7 +134,7 @@ def feature(
     labels = torch.arange(classes, device=public.device).repeat_interleave(len(public) // classes)
     return network_feature(
         spec,
-        run.seed * 1_000_003 + index,
+        run.public_seed(index),
         width=options.width,
         device=run.device,
         augment=default_strategy(spec.name),
@@ -163,7 +163,7 @@ def condense(curator: Curator, options: TaughtOptions, run: Run) -> SyntheticSet
     count = max(wanted, PUBLIC)
     drawn = varied_start(curator, run, means, wanted, count).view(spec.num_classes, count, *spec.shape)
     warm = tiled(drawn[:, :wanted].flatten(0, 1), factor)
-    synthetic = SyntheticSet.start(spec, run.ipc, "warm", run.seed, factor, warm).clamp_().to(run.device)
+    synthetic = SyntheticSet.start(spec, run.ipc, factor=factor, warm=warm).clamp_().to(run.device)
     public = drawn[:, :PUBLIC].flatten(0, 1)
     grain = GRAIN * torch.randn(public.shape, generator=torch.Generator().manual_seed(run.seed))
     public = (public + grain).to(run.device).clamp(synthetic.low, synthetic.high)
@@ -253,4 +253,5 @@ METHOD = Method(
     rehearse=rehearse,
     kinds=("image",),
     settle=settle,
+    smallest=SMALLEST,
 )

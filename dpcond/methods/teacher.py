@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dpcond.errors import AnswerLost, InputError
-from dpcond.methods.base import Cost, Run, seconds
+from dpcond.errors import AnswerLost
+from dpcond.methods.base import Cost, Run, nothing_survived, seconds
 from dpcond.methods.features import noise_records
 from dpcond.models import Patches, Scattering, Whitened
 from dpcond.privacy.curator import Curator
@@ -169,10 +169,7 @@ def train_teacher(curator: Curator, run: Run, stage: str = STAGE, *, whitened: b
         answers += 1
         run.progress(index + 1, planned.count, "teaching")
     if not answers:
-        raise InputError(
-            f"stage {stage!r}: every release was spent before a crash and no answer survived; "
-            "this budget is gone, start again in a new folder with what is left of the allowance"
-        )
+        raise nothing_survived(stage)
     if whitened:
         _set(parameters, average / (1 - AVERAGING**answers))
     return teacher.requires_grad_(False).eval()

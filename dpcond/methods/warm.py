@@ -33,7 +33,7 @@ def mean_stage(spec: DataSpec, share: float) -> Stage:
     return Stage(STAGE, 1, spec.num_classes * spec.features, share, purpose="mean record of each class, to start from")
 
 
-def warm_start(curator: Curator, run: Run, spread: float, factor: int = 1) -> SyntheticSet:
+def warm_start(curator: Curator, run: Run, spread: float) -> SyntheticSet:
     """``ipc`` copies of each class mean, each with public Gaussian noise of standard deviation ``spread``.
 
     Means that a crash has lost are replaced by a start from noise.
@@ -41,10 +41,10 @@ def warm_start(curator: Curator, run: Run, spread: float, factor: int = 1) -> Sy
     spec = curator.spec
     means = released_means(curator)
     if means is None:
-        return SyntheticSet.start(spec, run.ipc, "noise", run.seed, factor)
+        return SyntheticSet.start(spec, run.ipc, run.seed)
     noise = torch.randn(spec.num_classes, run.ipc, *spec.shape, generator=torch.Generator().manual_seed(run.seed))
     warm = (means[:, None] + spread * noise).flatten(0, 1)
-    return SyntheticSet.start(spec, run.ipc, "warm", run.seed, factor, warm).clamp_()
+    return SyntheticSet.start(spec, run.ipc, warm=warm).clamp_()
 
 
 def released_means(curator: Curator) -> torch.Tensor | None:

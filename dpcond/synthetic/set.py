@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dpcond.errors import InputError
 from dpcond.spec import DataSpec
-
-Init = Literal["noise", "uniform", "warm"]
 
 
 def bounds_of(spec: DataSpec) -> tuple[Tensor, Tensor]:
@@ -72,39 +68,19 @@ class SyntheticSet(nn.Module):
             self.register_buffer(name, bound, persistent=False)
 
     @staticmethod
-    def start(
-        spec: DataSpec,
-        ipc: int,
-        init: Init = "noise",
-        seed: int = 0,
-        factor: int = 1,
-        warm: Tensor | None = None,
-    ) -> SyntheticSet:
-        """``ipc`` stored images (or rows) per class, ordered by class.
+    def start(spec: DataSpec, ipc: int, seed: int = 0, factor: int = 1, warm: Tensor | None = None) -> SyntheticSet:
+        """``ipc`` stored images (or rows) per class, ordered by class: Gaussian noise in the normalised space, or ``warm``.
 
         Args:
-            init: ``"noise"`` standard Gaussian in the normalised space; ``"uniform"`` within the bounds; ``"warm"``
-                the given tensor, which must come from released answers (law 6: never from records).
             seed: public; no global generator is touched.
-            warm: [classes·ipc, *shape], normalised, for ``"warm"``.
+            warm: [classes·ipc, *shape], normalised, made of released answers (law 6: never of records).
         """
         if ipc < 1:
             raise InputError(f"images per class {ipc}: expected at least 1")
         labels = torch.arange(spec.num_classes).repeat_interleave(ipc)
-        shape = (len(labels), *spec.shape)
-        generator = torch.Generator().manual_seed(seed)
-        if (warm is not None) != (init == "warm"):
-            raise InputError(f"initialisation {init!r}: give warm=… with 'warm', and only then")
-        if warm is not None:
-            return SyntheticSet(spec, warm, labels, factor)
-        if init == "noise":
-            return SyntheticSet(spec, torch.randn(shape, generator=generator), labels, factor)
-        if init == "uniform":
-            started = SyntheticSet(spec, torch.rand(shape, generator=generator), labels, factor)
-            with torch.no_grad():
-                started.pixels.mul_(started.high - started.low).add_(started.low)
-            return started
-        raise InputError(f"initialisation {init!r}: expected 'noise', 'uniform' or 'warm' (never real records)")
+        if warm is None:
+            warm = torch.randn(len(labels), *spec.shape, generator=torch.Generator().manual_seed(seed))
+        return SyntheticSet(spec, warm, labels, factor)
 
     def __len__(self) -> int:
         """Number of decoded examples."""

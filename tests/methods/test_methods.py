@@ -1,5 +1,7 @@
 """Every method: plans before it reads, runs on a curator without data, starts in public, is reproducible."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -113,6 +115,17 @@ def test_unknown_methods_name_the_nearest():
         registry.get("dp-merf")
 
 
+@pytest.mark.parametrize("name", registry.METHODS)
+def test_images_too_small_for_a_method_are_refused_before_anything_is_asked(name):
+    method = registry.METHODS[name]
+    tiny = DataSpec("tiny", "image", (1, method.smallest, method.smallest), ("a", "b"), 300, class_counts=(150, 150))
+    condense(name, tiny, {})
+    if method.smallest > 1:
+        smaller = replace(tiny, shape=(1, method.smallest, method.smallest - 1))
+        with pytest.raises(InputError, match=f"works on images of at least {method.smallest}×.* use merf"):
+            registry.get(name, smaller)
+
+
 def test_gradient_distances():
     g = torch.Generator().manual_seed(0)
     a = [torch.randn(3, 4, generator=g), torch.randn(3, generator=g)]
@@ -131,7 +144,7 @@ def test_matching_moves_the_class_means_to_the_target():
 
     target = 0.2 * torch.randn(3, 64, generator=torch.Generator().manual_seed(1))
     feature = Feature(lambda x: x.flatten(1), 64, 1e6)
-    synthetic = SyntheticSet.start(COUNTED, 2, "noise", 0)
+    synthetic = SyntheticSet.start(COUNTED, 2, 0)
     match_means(synthetic, [ReleasedMeans(feature, target)], Run(2), steps=400, lr=0.05)
     means = synthetic.pixels.detach().view(3, 2, 64).mean(1)
     assert torch.allclose(means, target, atol=0.02)

@@ -226,7 +226,7 @@ def test_a_plan_says_what_a_release_is_decoded_by():
 def test_guidance_pulls_images_towards_what_the_teacher_takes_for_their_class():
     weight = torch.randn(2, 64, generator=torch.Generator().manual_seed(0))
     guide = Guidance(lambda x: x.flatten(1) @ weight.T, 1.0)
-    synthetic = SyntheticSet.start(SPEC, 4, "noise", 0)
+    synthetic = SyntheticSet.start(SPEC, 4, 0)
     labels = synthetic.labels
     before = guide(synthetic.pixels, labels, torch.Generator().manual_seed(0))
     before.backward()
@@ -235,7 +235,7 @@ def test_guidance_pulls_images_towards_what_the_teacher_takes_for_their_class():
 
 
 def test_a_step_looks_at_equally_many_of_each_class():
-    synthetic = SyntheticSet.start(SPEC, 5, "noise", 0)
+    synthetic = SyntheticSet.start(SPEC, 5, 0)
     picked = some_of_each(synthetic, 2, torch.Generator().manual_seed(0))
     assert synthetic.labels[picked].tolist() == [0, 0, 1, 1]
     assert len(set(picked.tolist())) == 4

@@ -212,7 +212,7 @@ def test_a_release_with_a_taught_stage_verifies_and_resumes(digits, tmp_path, mo
 
     def condense(curator, options, run):
         class_sizes(curator)
-        synthetic = SyntheticSet.start(curator.spec, run.ipc, "noise", run.seed)
+        synthetic = SyntheticSet.start(curator.spec, run.ipc, run.seed)
         synthetic.label_softly(train_teacher(curator, run).soft_labels(synthetic.decode()[0]))
         return synthetic
 

@@ -24,15 +24,6 @@ def test_start_is_public_seeded_and_ordered_by_class():
     assert [name for name, _ in first.named_parameters()] == ["pixels"]
 
 
-def test_uniform_fills_the_bounds_of_each_channel():
-    pixels = SyntheticSet.start(IMAGES, 50, "uniform").pixels
-    for channel, (mean, std) in enumerate(zip(IMAGES.mean, IMAGES.std, strict=True)):
-        low, high = (0 - mean) / std, (1 - mean) / std
-        values = pixels[:, channel]
-        assert low <= values.min() < low + 0.01
-        assert high - 0.01 < values.max() <= high
-
-
 @pytest.mark.parametrize("spec", [IMAGES, TABLE])
 def test_clamp_moves_only_what_is_outside(spec):
     synthetic = SyntheticSet.start(spec, 4)
@@ -92,7 +83,7 @@ def test_decoding_a_choice_is_choosing_from_the_decoded():
 
 
 def test_a_table_row_is_a_record():
-    synthetic = SyntheticSet.start(TABLE, 4, "uniform")
+    synthetic = SyntheticSet.start(TABLE, 4)
     assert synthetic.decode()[0].shape == (8, 5)
     with pytest.raises(InputError, match="factor 2"):
         SyntheticSet.start(TABLE, 4, factor=2)
@@ -116,12 +107,9 @@ def test_soft_labels_and_checkpoints():
     ("arguments", "message"),
     [
         ({"ipc": 0}, "at least 1"),
-        ({"ipc": 1, "init": "real"}, "never real records"),
         ({"ipc": 1, "factor": 3}, "must divide"),
-        ({"ipc": 1, "init": "warm"}, "give warm="),
-        ({"ipc": 1, "warm": torch.zeros(2, 3, 8, 8)}, "only then"),
-        ({"ipc": 1, "init": "warm", "warm": torch.zeros(3, 3, 8, 8)}, "M labels"),
-        ({"ipc": 1, "init": "warm", "warm": torch.full((2, 3, 8, 8), float("nan"))}, "finite"),
+        ({"ipc": 1, "warm": torch.zeros(3, 3, 8, 8)}, "M labels"),
+        ({"ipc": 1, "warm": torch.full((2, 3, 8, 8), float("nan"))}, "finite"),
     ],
 )
 def test_bad_starts_are_refused(arguments, message):
@@ -131,6 +119,6 @@ def test_bad_starts_are_refused(arguments, message):
 
 def test_warm_start_copies_what_was_released():
     given = torch.zeros(2, 3, 8, 8)
-    synthetic = SyntheticSet.start(IMAGES, 1, "warm", warm=given)
+    synthetic = SyntheticSet.start(IMAGES, 1, warm=given)
     given.fill_(1)
     assert (synthetic.pixels == 0).all()
