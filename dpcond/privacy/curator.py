@@ -36,7 +36,8 @@ class PrivateRecords(Protocol):
 def exact_kernels() -> Iterator[None]:
     """Full float32 and fixed kernels: a row must not depend on how many others are in its batch.
 
-    A caller's autocast ends here: rounding to eight bits after a norm is taken can carry a record over its bound.
+    A caller's autocast ends here, and so do products of matrices in fewer bits: rounding to eight bits after a norm is
+    taken can carry a record over its bound.
     """
     with ExitStack() as stack:
         for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
@@ -44,6 +45,8 @@ def exact_kernels() -> Iterator[None]:
         stack.enter_context(
             torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
         )
+        stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+        torch.set_float32_matmul_precision("highest")
         yield
 
 
@@ -104,7 +107,8 @@ class Curator:
         Raises:
             BudgetError: the query is not what the plan says, is out of order, or would pass the budget.
             AnswerLost: charged before a crash, and its answer did not survive; it stays spent.
-            LedgerError: charged, and the answer cannot be kept (a full disk); it stays spent.
+            LedgerError: charged, and the answer cannot be kept (a full disk); it stays spent. Or an answer is there that
+                the ledger knows nothing of: asked again, it would be drawn twice and charged once.
         """
         planned = self.plan.stage(stage)
         if type(query) not in QUERIES:
@@ -121,6 +125,11 @@ class Curator:
             return self._stored(planned, index, query)
         if index != spent or index >= planned.count:
             raise BudgetError(f"stage {stage!r}: release {index} asked, {spent} of {planned.count} planned are spent")
+        if self._ledger is not None and planned.keep and self._answers and self._path(stage, index).exists():
+            raise LedgerError(
+                f"stage {stage!r}: {self._path(stage, index)} answers release {index}, which the ledger does not hold: it is "
+                "an older copy; put back the ledger that belongs to these answers, or start in a new folder"
+            )
         with exact_kernels():
             self._check_isolation(query, thorough=spent == 0)
         event = self.plan.event(stage)

@@ -31,6 +31,7 @@ from dpcond.privacy.gradients import LINEAR, Loss, clipped_gradient_sum, trainab
 from dpcond.privacy.isolation import refuse_coupling, refuse_coupling_in
 
 Statistic = Callable[[Tensor], Tensor]
+LEAST = 0.05
 
 
 class Query(ABC):
@@ -90,7 +91,8 @@ class Feature:
         center: public vector [width] subtracted first, so that the clip is not spent on what all records share; or one
             for every class [classes, width], of which a record takes that of its own label.
         projection: public matrix [width, size] applied before the clip: fewer dimensions, less noise.
-        unit: give every record exactly the norm R (no bound to tune) instead of at most R.
+        unit: give every record the norm R (no bound to tune) instead of at most R. Less to one of which centre and
+            projection leave under ``LEAST`` of its length: what is left is rounding, and must not decide a direction.
     """
 
     statistic: Statistic
@@ -120,9 +122,10 @@ class Feature:
 
         ``y`` [B] are the labels of the records ``x``: needed where every class has a centre of its own.
         """
-        rows = self.statistic(x)
-        if self.center is not None:
-            rows = rows - self._centers(y).to(rows)
+        return self._placed(self.statistic(x), y)
+
+    def _placed(self, seen: Tensor, y: Tensor | None) -> Tensor:
+        rows = seen if self.center is None else seen - self._centers(y).to(seen)
         return rows if self.projection is None else rows @ self.projection.to(rows)
 
     def _centers(self, y: Tensor | None) -> Tensor:
@@ -135,19 +138,28 @@ class Feature:
 
     def public(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """What the query computes of each record, differentiable in ``x``, for synthetic records [B, size]."""
-        rows = self.raw(x, y)
+        seen = self.statistic(x)
+        rows = self._placed(seen, y)
+        if self.unit:
+            return self._scaled(rows, seen)
         norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min(1e-12)
-        return rows * (self.bound / norms if self.unit else (self.bound / norms).clamp_max(1.0))
+        return rows * (self.bound / norms).clamp_max(1.0)
+
+    def _scaled(self, rows: Tensor, seen: Tensor) -> Tensor:
+        """Rows to norm R, or to less by ``LEAST`` of what was seen of a record; zero stays zero."""
+        norms, lengths = (torch.linalg.vector_norm(part, dim=1, keepdim=True) for part in (rows, seen))
+        return rows * (self.bound / torch.maximum(norms, LEAST * lengths).clamp_min(1e-12))
 
     @torch.no_grad()
     def rows(self, x: Tensor, y: Tensor, *, clip: bool, grid: float | None) -> Tensor:
         """Clipped rows [B, size], float64, of records with these labels."""
         if len(x) == 0:
             return torch.zeros(0, self.size, dtype=torch.float64, device=x.device)
-        rows = self.raw(x, y)
-        if clip or self.unit:  # a unit norm is part of the statistic; only the bound on longer ones is privacy's
-            return clip_rows(rows, self.bound, exact=self.unit, grid=grid)
-        return rows.double()
+        seen = self.statistic(x)
+        rows = self._placed(seen, y).double()
+        if self.unit:  # part of the statistic: a run without privacy has it too
+            rows = self._scaled(rows, seen.double())
+        return clip_rows(rows, self.bound, grid=grid) if clip else rows
 
 
 class ClassSums(Query):
@@ -312,15 +324,23 @@ class Moments(Query):
 
     def sum(self, x: Tensor, y: Tensor, *, clip: bool = True, grid: float | None = None) -> Tensor:
         """Packed second moments of a batch, float64."""
-        if grid is not None:
-            raise InputError("query Moments has no exact grid: use noise = 'gaussian' with this method")
         rows = self.feature.rows(x, y, clip=clip, grid=None)
-        k = self.feature.size
-        second = rows.T @ rows
-        scale = torch.full((k, k), math.sqrt(2), dtype=second.dtype, device=second.device).fill_diagonal_(1.0)
-        upper = torch.triu_indices(k, k, device=second.device)
         labels = F.one_hot(y, self.classes).to(rows)
-        return torch.cat([(second * scale)[upper[0], upper[1]], (rows.T @ labels).flatten()])
+        if grid is None or not clip:
+            return self._packed(rows.T @ rows, rows.T @ labels)
+        total = torch.zeros(self.shape, dtype=rows.dtype, device=rows.device)
+        for row, label in zip(
+            rows, labels, strict=True
+        ):  # every record's own moments are rounded before they are summed
+            packed = self._packed(torch.outer(row, row), torch.outer(row, label))
+            total += clip_rows(packed[None], self.record_norm(), grid=grid)[0]
+        return total
+
+    def _packed(self, second: Tensor, cross: Tensor) -> Tensor:
+        k = len(second)
+        upper = torch.triu_indices(k, k, device=second.device)
+        scale = torch.where(upper[0] == upper[1], 1.0, math.sqrt(2)).to(second)
+        return torch.cat([second[upper[0], upper[1]] * scale, cross.flatten()])
 
     def unpack(self, answer: Tensor) -> tuple[Tensor, Tensor]:
         """Symmetric [k, k] and cross moments [k, classes] out of a packed answer."""

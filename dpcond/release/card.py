@@ -35,6 +35,7 @@ def render(spec: DataSpec, privacy: dict[str, Any], method: str, options: dict[s
             private=finite,
             factor=f"{math.exp(epsilon):.4g}" if epsilon < 700 else "astronomical",
             confidence=f"{100 / (1 + math.exp(-epsilon)):.4g}",
+            counts_public=spec.class_counts is not None,
             stages=privacy.get("plan", {}).get("stages", []),
             chosen=privacy.get("plan", {}).get("public", {}).get("chosen"),
             first=privacy.get("plan", {}).get("public", {}).get("method", "not stated"),

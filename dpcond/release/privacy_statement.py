@@ -54,7 +54,11 @@ def statement(
         "noise": {"source": noise, "private": noise_private},
         "plan": plan.to_json(),
         "plan_hash": plan.hash,
-        "assumptions": [*declared(spec), *assumptions],
+        "assumptions": [
+            *declared(spec),
+            *(conditions(spec, certificate.epsilon, plan.delta, plan.adjacency, found["quoted"]) if private else []),
+            *assumptions,
+        ],
     }
 
 
@@ -86,6 +90,29 @@ def declared(spec: DataSpec) -> list[str]:
         f"The shape of a record, the classes and the bounds of its values{more} were declared public.",
         "Normalisation constants are fixed and were not computed from the records.",
     ]
+
+
+def conditions(spec: DataSpec, epsilon: float, delta: float, adjacency: str, quoted: str) -> list[str]:
+    """What the number ε means only together with, one sentence each; none for a plain promise."""
+    lines = []
+    if spec.class_counts is not None and adjacency == "add_remove":
+        lines.append(
+            "Exact class counts tell by themselves of a record that changes them. The promise is about all else: with the "
+            "counts held fixed, it compares what a record contributes with nothing. Exchanging a record for another of its "
+            f"class is adding and removing: a factor of at most e^{2 * epsilon:.4g} and an addition of at most "
+            f"{min(1.0, (1 + math.exp(min(epsilon, 700.0))) * delta):.2g} (replace_one promises about exchanges)."
+        )
+    if spec.class_counts is not None and adjacency == "replace_one":
+        lines.append(
+            "Exact class counts tell by themselves of a record whose class is exchanged. The promise is about all else: with "
+            "the counts held fixed, it compares what a record contributes with what another would."
+        )
+    if adjacency == "replace_one" and quoted == "pld":
+        lines.append(
+            "For sampled answers under replace_one the quoted epsilon takes the pair of opposite contributions to be the "
+            "worst one, as privacy loss distributions of dp-accounting do; the epsilon of rdp beside it does not."
+        )
+    return lines
 
 
 def epsilon_of(privacy: dict[str, Any]) -> float:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from dpcond.errors import InputError
 from dpcond.release import bundle
-from dpcond.release.privacy_statement import declared, epsilon_of, in_words
+from dpcond.release.privacy_statement import conditions, declared, epsilon_of, in_words
 from dpcond.spec import DataSpec
 
 
@@ -167,9 +167,11 @@ class _Release:
             raise _Failed("privacy.json promises privacy, the plan has no noise")
         if privacy["private"] and ("NOT PRIVATE" in str(plan.public.get("entropy")) or not privacy["noise"]["private"]):
             raise _Failed("privacy.json promises privacy, the noise can be replayed")
-        unsaid = [
-            line for line in declared(DataSpec.from_json(self._json(bundle.SPEC))) if line not in privacy["assumptions"]
-        ]
+        spec = DataSpec.from_json(self._json(bundle.SPEC))
+        said = declared(spec)
+        if privacy["private"]:
+            said += conditions(spec, epsilon_of(privacy), plan.delta, str(plan.adjacency), privacy["quoted"])
+        unsaid = [line for line in said if line not in privacy["assumptions"]]
         if unsaid:
             raise _Failed(f"privacy.json leaves out what it assumes: {unsaid[0]}")
         return f"sha256 {plan.hash}"
@@ -185,6 +187,7 @@ class _Release:
 
     def recompute(self) -> str:
         from dpcond.privacy.certificate import certify, round_up
+        from dpcond.privacy.events import merge
 
         if self.stated is None:
             raise _Failed("privacy.json states no epsilon to compare with")
@@ -201,6 +204,12 @@ class _Release:
         self.epsilon = certify(ledger.events(), plan.delta, plan.adjacency).epsilon
         if not self.epsilon <= self.stated:
             raise _Failed(f"the ledger costs epsilon {self.epsilon:g}, above the stated {self.stated:g}")
+        if merge(ledger.events()) != merge(plan.events()):  # a ledger cut short must not lower what the method asked
+            whole = certify(plan.events(), plan.delta, plan.adjacency).epsilon
+            if not whole <= self.stated:
+                raise _Failed(
+                    f"the plan costs epsilon {whole:g}, above the stated {self.stated:g}: charges are missing"
+                )
         if privacy["private"] and not self.stated <= plan.epsilon:
             raise _Failed(f"the stated epsilon {self.stated:g} is above the plan's budget {plan.epsilon:g}")
         if privacy["private"] and round_up(privacy["accountants"][privacy["quoted"]]) != self.stated:

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
-from dpcond.errors import AnswerLost, BudgetError, InputError
+from dpcond.errors import AnswerLost, BudgetError, InputError, LedgerError
 from dpcond.privacy.curator import Curator
 from dpcond.privacy.ledger import Ledger
 from dpcond.privacy.noise import DiscreteGaussianNoise, GaussianNoise
@@ -39,13 +40,19 @@ def test_the_wall_computes_in_float32_whatever_its_caller_does(tmp_path):
 
     def statistic(x):
         rows = x.flatten(1) @ torch.eye(x[0].numel())
-        seen.append(rows.dtype)
+        seen.append((rows.dtype, torch.get_float32_matmul_precision()))
         return rows
 
     query = ClassSums(Feature(statistic, PIXELS.feature.width, 1.0), PIXELS.classes, "products")
-    with Ledger.create(tmp_path / "l", plan_of()) as ledger, torch.autocast("cpu", torch.bfloat16):
-        Curator(SPEC, plan_of(), toy(), ledger).ask("s", 0, query)
-    assert set(seen) == {torch.float32}
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with Ledger.create(tmp_path / "l", plan_of()) as ledger, torch.autocast("cpu", torch.bfloat16):
+            Curator(SPEC, plan_of(), toy(), ledger).ask("s", 0, query)
+        assert torch.get_float32_matmul_precision() == "medium", "the caller's setting is given back"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert set(seen) == {(torch.float32, "highest")}
 
 
 def test_a_kept_answer_is_returned_as_it_was_and_costs_nothing(tmp_path):
@@ -59,6 +66,22 @@ def test_a_kept_answer_is_returned_as_it_was_and_costs_nothing(tmp_path):
         renamed = ClassSums(PIXELS.feature, 3, "another question")
         with pytest.raises(BudgetError, match="another question"):
             again.ask("s", 0, renamed)
+
+
+def test_an_older_copy_of_the_ledger_is_noticed_by_its_answers(tmp_path):
+    """Asked again it would be drawn anew: two answers for one charge."""
+    plan = kept(plan_of(count=2))
+    with Ledger.create(tmp_path / "l", plan) as ledger:
+        older = (tmp_path / "l").read_bytes()
+        first = Curator(SPEC, plan, toy(), ledger, answers=tmp_path / "a").ask("s", 0, PIXELS)
+    (tmp_path / "l").write_bytes(older)
+    with Ledger.resume(tmp_path / "l", plan) as ledger:
+        with pytest.raises(LedgerError, match="older copy"):
+            Curator(SPEC, plan, toy(), ledger, answers=tmp_path / "a").ask("s", 0, PIXELS)
+        assert ledger.charged("s") == 0
+    answers = list((tmp_path / "a").iterdir())
+    assert len(answers) == 1
+    assert torch.equal(load_file(answers[0])["answer"], first)
 
 
 @pytest.mark.parametrize("damage", ["remove", "truncate"])

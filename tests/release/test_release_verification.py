@@ -2,11 +2,13 @@ import json
 import math
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from dpcond.privacy.certificate import certify
 from dpcond.privacy.ledger import Ledger
+from dpcond.privacy.plan import make_plan
 from dpcond.release import not_private, statement, verify
 
 
@@ -148,12 +150,45 @@ def test_a_private_claim_over_a_ledger_without_noise_is_caught(open_run, run, tm
     assert "costs epsilon inf" in failed(report)["epsilon recomputed from the ledger"]
 
 
-def test_fewer_charges_than_planned_are_fine(tmp_path, run):
+def test_a_ledger_cut_short_lowers_no_promise(tmp_path, run):
+    """Whoever drops its last lines, and states what the rest costs, is told so by the plan."""
     partial = type(run)(tmp_path, run.spec, charges=(1, 0))
-    partial.release().save(tmp_path / "out")
-    report = verify(tmp_path / "out")
+    partial.release().save(tmp_path / "less")
+    report = verify(tmp_path / "less")
+    assert "charges are missing" in failed(report)["epsilon recomputed from the ledger"]
+    events, whole = Ledger.read(partial.ledger).events(), certify(run.plan.events(), 1e-5, "add_remove")
+    stated = statement(partial.plan, events, whole, run.spec, noise="secure Gaussian")
+    partial.release(privacy=stated).save(tmp_path / "whole")
+    report = verify(tmp_path / "whole")
     assert report.ok, failed(report)
-    assert report.epsilon < run.release().epsilon
+    assert report.epsilon < report.stated == run.release().epsilon
+
+
+@pytest.mark.parametrize(("adjacency", "lines"), [("add_remove", 1), ("replace_one", 2)])
+def test_what_the_promise_is_conditional_on_is_stated(run, adjacency, lines):
+    """Exact counts are outside the promise; adding and removing is worth 2ε, and the worst pair is taken on trust."""
+    plan = make_plan(run.plan.stages, 2.0, 1e-5, adjacency, run.plan.public)
+    counted = replace(run.spec, class_counts=(30,) * run.spec.num_classes)
+    found = certify(plan.events(), 1e-5, adjacency)
+    said = [
+        statement(plan, plan.events(), found, spec, noise="secure Gaussian")["assumptions"]
+        for spec in (run.spec, counted)
+    ]
+    plain, conditional = ([line for line in one if "promise is about" in line] for one in said)
+    assert plain == []
+    assert len(conditional) == 1
+    assert ("e^" in conditional[0]) == (adjacency == "add_remove")
+    assert sum("worst" in line for line in said[0]) == lines - 1
+
+
+def test_a_release_that_hides_a_condition_is_caught(run, tmp_path):
+    counted = type(run)(tmp_path, replace(run.spec, class_counts=(30,) * run.spec.num_classes))
+    stated = counted.statement()
+    counted.release().save(tmp_path / "told")
+    assert verify(tmp_path / "told").ok
+    stated["assumptions"] = [line for line in stated["assumptions"] if "promise is about" not in line]
+    counted.release(privacy=stated).save(tmp_path / "hidden")
+    assert "leaves out what it assumes" in failed(verify(tmp_path / "hidden"))["plan is the stated one"]
 
 
 def test_stating_only_part_of_what_was_spent_is_caught(run, tmp_path):
