@@ -69,6 +69,8 @@ def audit_release(
     """
     if threat not in THREATS:
         raise InputError(f"threat {threat!r} is unknown: choose from {', '.join(THREATS)}")
+    if settings and threat != "procedure":
+        raise InputError(f"--set {settings[0]}: nothing is condensed anew under threat {threat!r}; leave it out")
     if (out / "audit.json").exists():
         raise InputError(f"{out} holds an audit already; give another --out")
     release = Release.load(path)

@@ -64,7 +64,14 @@ IPC = Annotated[int | None, typer.Option(help="Synthetic records per class. Defa
 SEED = Annotated[int | None, typer.Option(help="Public seed of networks and initialisation; never of noise.")]
 DEVICE = Annotated[str | None, typer.Option(help="cpu, cuda or auto (default).")]
 CONFIG = Annotated[Path | None, typer.Option("--config", help="TOML file with any of these settings.")]
-SET = Annotated[list[str] | None, typer.Option("--set", help="Any setting, e.g. --set networks=50. Repeatable.")]
+SET = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Any setting, e.g. --set networks=50 (of the method: dpcond methods NAME), --set minutes=10, "
+        "--set engine.batch=64. Repeatable.",
+    ),
+]
 
 
 def main() -> None:
@@ -76,9 +83,6 @@ def main() -> None:
     except (InputError, AnswerLost) as error:
         print(f"dpcond: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("dpcond: interrupted; what was spent is in the ledger, go on with --resume", file=sys.stderr)
-        sys.exit(130)
 
 
 def _load(
@@ -228,7 +232,9 @@ def plan_command(
     ipc: IPC = None,
     adjacency: ADJACENCY = None,
     privacy: PRIVACY = None,
+    noise: NOISE = None,
     seed: SEED = None,
+    device: DEVICE = None,
     records: RECORDS = None,
     classes: CLASSES = None,
     schema: SCHEMA = None,
@@ -251,13 +257,15 @@ def plan_command(
         ipc=ipc,
         adjacency=adjacency,
         privacy=privacy,
+        noise=noise,
         seed=seed,
+        device=device,
     )
     spec = describe_spec(
         data, data_root, public_counts=public_counts, records=records, classes=_classes(classes), schema=schema
     )
     planned = plan(spec, chosen)
-    rows, kept = outlook(planned, spec)
+    rows, kept = outlook(planned, spec, chosen.engine.device)
     _table(f"{planned.public['method']} on {spec.name}, {chosen.ipc} records per class", rows)
     if "chosen" in planned.public:
         typer.echo(f"method {planned.public['method']} chosen {planned.public['chosen']}")
@@ -321,8 +329,13 @@ def condense(
     if not free and (Path(data) / "manifest.json").is_file():
         raise InputError(f"{data} is a release: condense it once more, at no cost, with --privacy free")
     loaded = data if free else _load(data, data_root, records, classes, schema, public_counts)
-    with _progress() as (advance, spend):
-        release = run(loaded, chosen, out, resume=resume, progress=advance, spending=spend)
+    try:
+        with _progress() as (advance, spend):
+            release = run(loaded, chosen, out, resume=resume, progress=advance, spending=spend)
+    except KeyboardInterrupt:
+        if not free and (out / "ledger.jsonl").is_file():
+            typer.echo(f"interrupted; {out} holds what was spent: go on with the same command and --resume", err=True)
+        raise
     promise = (
         f"epsilon = {release.epsilon:g}, delta = {release.privacy['delta']:g}" if release.private else "NOT PRIVATE"
     )
@@ -337,8 +350,20 @@ def evaluate(
     release: Annotated[Path, typer.Argument(help="A release folder.")],
     data: DATA,
     data_root: ROOT = None,
-    protocol: Annotated[str, typer.Option(help="quick, or dc: the field's own (1000 epochs, width 128).")] = "quick",
-    models: Annotated[str | None, typer.Option(help="Networks, with commas: convnet,mlp,lenet,resnet18.")] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="Images: quick (default, a tenth of the work), dc (the field's own: 1000 epochs, width 128), dc-bf16 (dc in "
+            "bfloat16), dc-plain (no augmentation) or full (for many records)."
+        ),
+    ] = None,
+    models: Annotated[
+        str | None,
+        typer.Option(
+            help="With commas. Images: convnet (default), mlp, lenet, resnet18. Tables: logistic, forest, boosting "
+            "(default: all)."
+        ),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Networks trained per model.")] = 5,
     baselines: Annotated[bool, typer.Option(help="Train the baselines too (they read real data).")] = True,
     device: DEVICE = None,
@@ -365,7 +390,7 @@ def evaluate(
             device=device or "auto",
             progress=advance,
         )
-    _table(f"{release} · protocol {protocol} · {seeds} seeds", metrics["table"])
+    _table(str(release), metrics["table"])
     if json_file is not None:
         _write_json(json_file, metrics)
 
@@ -395,7 +420,7 @@ def verify(release: Annotated[Path, typer.Argument(help="A release folder.")]) -
 def audit(
     release: Annotated[Path, typer.Argument(help="A release folder.")],
     data: DATA,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for audit.html and audit.json.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for audit.json and (but for mechanism) audit.html.")],
     data_root: ROOT = None,
     threat: Annotated[
         str, typer.Option(help="What the attacker has: release, student (and a recipe), procedure, or mechanism.")
@@ -417,7 +442,10 @@ def audit(
     records: RECORDS = None,
     classes: CLASSES = None,
     schema: SCHEMA = None,
-    set_: SET = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A change to what is condensed anew (procedure), e.g. --set steps=500. Repeatable."),
+    ] = None,
 ) -> None:
     """Attack a release, its procedure or the wall itself, and hold the claimed epsilon against what was measured."""
     from dpcond.auditing import audit_release

@@ -62,6 +62,10 @@ class Config(_Strict):
     options: dict[str, Any] = Field(default_factory=dict, description="the method's own options")
 
 
+#: Settings that have a dotted key: ``privacy.epsilon``.
+SECTIONS: dict[str, type[BaseModel]] = {"privacy": PrivacyConfig, "engine": EngineConfig}
+
+
 def load_config(
     file: str | Path | None = None, settings: Iterable[str] = (), given: Mapping[str, Any] | None = None
 ) -> Config:
@@ -101,6 +105,9 @@ def checked(model: type[Any], values: Mapping[str, Any], where: str) -> Any:
 def _put(tree: dict[str, Any], key: str, value: Any) -> None:
     head, *rest = key.split(".")
     if not rest and head not in Config.model_fields:
+        section = next((s for s, known in SECTIONS.items() if head in known.model_fields), None)
+        if section is not None:
+            raise InputError(f"config key {key!r}: it is one of {section}; write {section}.{key}")
         head, rest = "options", [head]
     for part in rest:
         tree = tree.setdefault(head, {})

@@ -99,7 +99,7 @@ def _expected(name: str, spec: DataSpec, config: Config) -> float:
     return cost.asking + cost.condensing
 
 
-def outlook(planned: Plan, spec: DataSpec) -> tuple[list[dict[str, Any]], int]:
+def outlook(planned: Plan, spec: DataSpec, device: str = "auto") -> tuple[list[dict[str, Any]], int]:
     """Rows for people (each stage's releases, noise, share, best signal-to-noise, time), and the bytes held at once.
 
     ``SNR`` is an upper bound, reached if all records agree: expected records over (noise · √dimension).
@@ -107,7 +107,7 @@ def outlook(planned: Plan, spec: DataSpec) -> tuple[list[dict[str, Any]], int]:
     """
     public = planned.public
     method = registry.get(public["method"], spec)
-    context = Run(public["ipc"], public["seed"], resolve_device("auto"))
+    context = Run(public["ipc"], public["seed"], resolve_device(device))
     cost = method.rehearse(spec, method.options(**public["options"]), context)
     rows = []
     for row in planned.describe():
@@ -143,8 +143,11 @@ def condense(
     ipc: int = 10,
     *,
     privacy: str = "dp",
+    adjacency: str | None = None,
+    noise: str | None = None,
     options: Mapping[str, Any] | None = None,
     seed: int = 0,
+    minutes: float | None = None,
     device: str = "auto",
     out: str | Path | None = None,
     resume: bool = False,
@@ -158,7 +161,10 @@ def condense(
         epsilon, delta: the budget; default 1 and 1e-5.
         privacy: ``"none"`` runs without noise and promises nothing; ``"free"`` condenses the synthetic records of a
             release, which are public, without noise and under the promise that the release has.
+        adjacency: ``"add_remove"`` (default), or ``"replace_one"``.
+        noise: ``"gaussian"`` (default), or ``"discrete"``: hardened against attacks on floating-point noise.
         options: the method's own options.
+        minutes: time that ``auto`` may plan for; default: no limit.
         seed: public; of networks and initialisation, never of noise.
         out: folder of the run, with its ledger and the release; without it, a temporary one, kept if the run fails.
         resume: go on with an interrupted run in ``out``.
@@ -172,9 +178,11 @@ def condense(
         >>> release.save("my-release")
         >>> smaller = dpcond.condense("my-release", method="dc", privacy="free", ipc=1)
     """
-    budget = {name: value for name, value in {"epsilon": epsilon, "delta": delta}.items() if value is not None}
+    said = {"epsilon": epsilon, "delta": delta, "adjacency": adjacency, "noise": noise}
+    budget = {name: value for name, value in said.items() if value is not None}
     tree = {
         "method": method,
+        "minutes": minutes,
         "ipc": ipc,
         "seed": seed,
         "options": dict(options or {}),

@@ -56,6 +56,11 @@ def test_later_sources_win_and_short_keys_are_options(tmp_path):
     assert config.options == {"width": 9, "networks": 7}
 
 
+def test_a_short_key_of_a_section_is_told_its_place():
+    with pytest.raises(InputError, match=r"write privacy\.epsilon"):
+        load_config(settings=["epsilon=3"])
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

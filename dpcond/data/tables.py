@@ -79,7 +79,10 @@ def _encode(values: pandas.Series[Any], column: Column, name: str) -> NDArray[np
 
 
 def _number(values: pandas.Series[Any], column: Column, name: str) -> NDArray[np.float32]:
-    """[N, 1] scaled to [0, 1] by the declared bounds; out of bounds is refused, never clipped in silence."""
+    """[N, 1] scaled to [0, 1] by the declared bounds; out of bounds is refused, never clipped in silence.
+
+    An error names the cell, not what is in it: errors end up in logs.
+    """
     import pandas as pd
 
     assert column.low is not None
@@ -88,7 +91,7 @@ def _number(values: pandas.Series[Any], column: Column, name: str) -> NDArray[np
     bad = np.flatnonzero(~((number >= column.low) & (number <= column.high)))
     if len(bad):
         raise InputError(
-            f"{name}: column {column.name!r}, row {bad[0]}: {values.iloc[bad[0]]!r} is not within the "
+            f"{name}: column {column.name!r}, row {bad[0]}: the value is missing or not within the "
             f"declared bounds [{column.low:g}, {column.high:g}]; correct it, clip it, or declare wider bounds"
         )
     return ((number - column.low) / (column.high - column.low)).astype(np.float32)[:, None]
@@ -102,7 +105,7 @@ def _categories(values: pandas.Series[Any], column: Column, name: str) -> NDArra
     bad = np.flatnonzero(values.isna().to_numpy() | ~np.isin(cells.astype(str), column.categories))
     if len(bad):
         raise InputError(
-            f"{name}: column {column.name!r}, row {bad[0]}: {cells[bad[0]]!r} is not a declared category; "
+            f"{name}: column {column.name!r}, row {bad[0]}: the value is not a declared category; "
             "declare it in the schema (a missing value may be a category of its own)"
         )
     declared = np.array(column.categories, dtype=object)

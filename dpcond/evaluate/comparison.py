@@ -26,8 +26,8 @@ from dpcond.evaluate.baselines import (
 )
 from dpcond.evaluate.examples import Arrays, Examples
 from dpcond.evaluate.networks import evaluate
-from dpcond.evaluate.protocols import Protocol, get_protocol
-from dpcond.evaluate.tables import evaluate_table
+from dpcond.evaluate.protocols import QUICK, Protocol, get_protocol
+from dpcond.evaluate.tables import CLASSIFIERS, evaluate_table
 from dpcond.methods.base import class_sizes, with_counts
 from dpcond.methods.features import network_feature
 from dpcond.methods.warm import mean_records
@@ -45,7 +45,7 @@ HEAD_FEATURES = 512
 def compare(
     release: Release,
     data: Data,
-    protocol: str = "quick",
+    protocol: str | None = None,
     *,
     models: Sequence[str] | None = None,
     seeds: int = 5,
@@ -55,8 +55,12 @@ def compare(
 ) -> dict[str, Any]:
     """Metrics of a release and of its baselines on ``data.test``, JSON-able, with a ``table`` of rows for people.
 
+    Args:
+        protocol: of networks on images; default ``quick``. Tables have none: scikit-learn's classifiers as they are.
+        models: networks, default the ConvNet; of tables classifiers, default all.
+
     Raises:
-        InputError: no test data, or data of another shape or with other classes than the release.
+        InputError: no test data, data of another shape or with other classes than the release, or a protocol for a table.
     """
     spec = data.spec
     if data.test is None:
@@ -67,8 +71,10 @@ def compare(
             f"{spec.name} {spec.shape} with {spec.num_classes}: evaluate it on the data it was made from"
         )
     if spec.kind == "table":
-        return _compare_table(release, data, seeds, baselines)
-    chosen, names = get_protocol(protocol), tuple(models or ("convnet",))
+        if protocol is not None:
+            raise InputError(f"protocol {protocol!r}: a table is judged by classifiers as they are; leave it out")
+        return _compare_table(release, data, tuple(models or CLASSIFIERS), seeds, baselines)
+    chosen, names = get_protocol(protocol or QUICK.name), tuple(models or ("convnet",))
 
     def judge(what: str, examples: Examples, using: Protocol = chosen, **options: Any) -> dict[str, Any]:
         assert data.test is not None
@@ -112,7 +118,7 @@ def _again(release: Release) -> dict[str, Any]:
 
 
 def _rows(name: str, found: dict[str, Any], release: Release) -> list[dict[str, str]]:
-    """Rows (what, model, labels, accuracy, promise) of one result."""
+    """Rows of one result: what was trained on, and by which protocol over how many seeds, beside the accuracy and the promise."""
     if name.startswith("release"):
         promise = f"ε = {release.epsilon:g}" if release.private else "not private"
     else:
@@ -125,7 +131,10 @@ def _rows(name: str, found: dict[str, Any], release: Release) -> list[dict[str, 
             "what": name,
             "model": model,
             "labels": found.get("labels", "-"),
-            "accuracy %": f"{100 * value['mean']:.2f}" + (f" ± {100 * value['std']:.2f}" if "std" in value else ""),
+            "protocol": found["protocol"]["name"] if "protocol" in found else "-",
+            "seeds": str(len(found["seeds"])) if "seeds" in found else "-",
+            "accuracy %": f"{100 * value['mean']:.2f}"
+            + (f" ± {100 * value['std']:.2f}" if len(value.get("accuracies", ())) > 1 else ""),
             "privacy": promise,
         }
         for model, value in models.items()
@@ -171,16 +180,20 @@ def dp_linear_head(release: Release, data: Data, device: str = "auto") -> dict[s
     return linear_head_accuracy(weights, feature.public, data.test) | {"model": "linear"}
 
 
-def _compare_table(release: Release, data: Data, seeds: int, baselines: bool) -> dict[str, Any]:
+def _compare_table(release: Release, data: Data, models: Sequence[str], seeds: int, baselines: bool) -> dict[str, Any]:
     assert data.test is not None
     classes = data.spec.num_classes
-    result: dict[str, Any] = {"release": evaluate_table(Arrays(release.x, release.y), data.test, classes, seeds=seeds)}
+    judged = evaluate_table(Arrays(release.x, release.y), data.test, classes, models=models, seeds=seeds)
+    result: dict[str, Any] = {"release": judged}
     if baselines:
-        result["all real records"] = evaluate_table(data.records, data.test, classes, seeds=1) | {"private": False}
+        result["all real records"] = evaluate_table(data.records, data.test, classes, models=models, seeds=1) | {
+            "private": False
+        }
     result["table"] = [
         {
             "what": name,
             "model": model,
+            "seeds": str(len(found["seeds"])),
             **{metric: f"{value[metric]['mean']:.4f}" for metric in ("roc_auc", "average_precision", "accuracy")},
             "privacy": (f"ε = {release.epsilon:g}" if release.private else "not private")
             if name == "release"

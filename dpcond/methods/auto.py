@@ -17,7 +17,7 @@ FAST = "merf"  # seconds to minutes anywhere
 MANY = 10_000  # records from which a teacher and clusters are worth their shares
 SMALL = 16  # side of an image below which scattering has too little to look at
 RULE = (
-    f"taught for {MANY:,} images or more of at least {SMALL}×{SMALL}, if its time fits into minutes = …; "
+    f"taught for {MANY:,} images or more of at least {SMALL}×{SMALL}, if its time fits into --set minutes=… (default: no limit); "
     "merf for tables, and for other images"
 )
 

@@ -114,6 +114,19 @@ def test_bad_input_is_one_line_and_nothing_is_written(arguments, says, tmp_path)
     assert not (tmp_path / "out" / "ledger.jsonl").exists()
 
 
+def test_an_interrupted_run_says_how_to_go_on(tmp_path, monkeypatch):
+    from dpcond.methods import merf
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(merf, "match_means", interrupted)
+    result = CliRunner().invoke(cli.app, ["condense", "--data", "digits", *SMALL, "--out", str(tmp_path / "run")])
+    assert result.exit_code == 130
+    assert f"{tmp_path / 'run'} holds what was spent" in result.output.replace("\n", "")
+    assert "--resume" in result.output
+
+
 def test_a_finished_run_is_left_alone(run):
     before = (run / "ledger.jsonl").read_bytes()
     status, said = dpcond("condense", "--data", "digits", *SMALL, "--out", run)

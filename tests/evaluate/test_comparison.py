@@ -44,6 +44,10 @@ def test_every_number_comes_with_its_promise(data, release, monkeypatch):
     assert stamps["random real subset"] == stamps["all real records"] == "not private"
     assert stamps["release"] == stamps["DP mean images"] == stamps["DP linear head"] == f"ε = {release.epsilon:g}"
     assert stamps["chance"] == "yes"
+    judged = {row["what"]: (row["protocol"], row["seeds"]) for row in found["table"]}
+    assert judged["release"] == judged["random real subset"] == ("tiny", "1")
+    assert judged["all real records"] == ("full", "1"), "a number stands beside the protocol that it was measured by"
+    assert judged["chance"] == ("-", "-")
     assert found["release"]["protocol"]["name"] == "tiny"
     assert found["DP mean images"]["note"].startswith("spends")
     assert found["chance"]["mean"] == 0.5
