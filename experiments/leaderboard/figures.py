@@ -124,9 +124,14 @@ def section(rows: Mapping[str, Row], results: Mapping[str, Any]) -> str:
         measured = sum(point["mean"] is not None for point in data)
         picture = f"![{curve.title}](figures/{curve.name}.svg)\n\n" if drawable(data) else ""
         teacher = ", the teacher by its own predictions" if "teacher" in curve.methods else ""
+        versions = (
+            "; points of `auto` are of [several versions](#which-version-a-row-is-of)"
+            if "auto" in curve.methods
+            else ""
+        )
         parts.append(
             f"{picture}{curve.title}, accuracy over {curve.axis}: {measured} of {len(data)} points measured, protocol "
-            f"*{curve.protocol}*{teacher} ([data](figures/{curve.name}.json))."
+            f"*{curve.protocol}*{teacher}{versions} ([data](figures/{curve.name}.json))."
         )
     return "\n\n".join(parts) + tables.missing(rows, results, "curve")
 

@@ -29,7 +29,7 @@ def everything() -> str:
         ("Ceilings", tables.ceilings(rows, results)),
         ("Across architectures", tables.architectures(rows, results)),
         ("Ablations", tables.ablations(rows, results, BASES)),
-        ("Audited", tables.audited()),
+        ("The wall, audited", tables.audited()),
         ("Price: ε, time, memory", tables.price(rows, results)),
     ]
     return "\n\n".join(f"## {title}\n\n{text}" for title, text in parts)

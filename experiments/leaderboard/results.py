@@ -10,6 +10,7 @@ import dpcond
 from dpcond.data import Data
 from dpcond.errors import InputError
 from dpcond.evaluate.networks import summary
+from dpcond.pipeline import plan
 from experiments.leaderboard.measuring import KINDS, Found, Say, measure
 from experiments.leaderboard.row import Row, judged_by
 
@@ -49,7 +50,7 @@ def run_row(
         labels: the labels to train them on now.
 
     Raises:
-        InputError: the result there is of another setting, or the row cannot be run.
+        InputError: the result there is of another setting or of another version's plan, or the row cannot be run.
     """
     name, folder = result_name(row, protocol), out / row.name
     asked = judged_by(row, protocol or row.protocol, row.models)
@@ -57,6 +58,8 @@ def run_row(
     path = results / f"{name}.json"
     found = _seeds(path, asked)
     data = _load(asked, root)
+    if row.condenses and set(seeds or asked.seeds) - set(found):
+        _refuse_mixture(path, row, found, data)
     for seed in seeds or asked.seeds:
 
         def keep(one: Found, seed: int = seed) -> None:
@@ -132,6 +135,16 @@ def _seeds(path: Path, row: Row) -> dict[int, Found]:
     if other:
         raise InputError(f"{path}: measured with another {other[0]} than row {row.name} has now; remove it first")
     return {one["seed"]: one for one in result["runs"]}
+
+
+def _refuse_mixture(path: Path, row: Row, found: dict[int, Found], data: Data) -> None:
+    """Seeds under one ± are one method's: raise InputError where a kept one was condensed by another plan than it has now."""
+    for seed, one in found.items():
+        if "plan_hash" in one and one["plan_hash"] != plan(data.spec, row.config(seed)).hash:
+            raise InputError(
+                f"{path}: seed {seed} was condensed by an earlier version, with another plan than row {row.name} has now; "
+                "move the file away to measure every seed anew"
+            )
 
 
 def _load(row: Row, root: Path | None) -> Data:

@@ -145,6 +145,7 @@ def _check(row: Row, where: str) -> None:
         InputError: an unknown dataset, protocol or model, or a combination that means nothing.
     """
     _known(where, "data", row.data, tuple(SOURCES))
+    _known(where, "method", row.method, (AUTO, *CEILINGS, *METHODS))
     table = SOURCES[row.data].spec.kind == "table"
     protocols = (TABLE,) if table else (DIRECT,) if row.method == "teacher" else tuple(PROTOCOLS)
     _known(where, "protocol", row.protocol, protocols)
@@ -182,11 +183,6 @@ def chosen(names: Iterable[str], folder: Path = ROWS) -> list[Row]:
         else:
             _known("rows", "row", name, tuple(rows))
     return found
-
-
-def available(row: Row) -> bool:
-    """Whether this version has the row's method."""
-    return row.method in (AUTO, *CEILINGS, *METHODS)
 
 
 def _known(where: str, what: str, value: str, known: tuple[str, ...]) -> None:

@@ -179,7 +179,8 @@ def audited(folder: Path = AUDITS) -> str:
     """What the mechanism audits of ``attacks`` found, one line per audited row."""
     found = [(path.stem, json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))]
     verdicts = [f"- `{name}`: {a['verdict']['sentence']} {a['gaussian_verdict']['sentence']}" for name, a in found]
-    return "\n".join(verdicts) or "Not run."
+    said = "One full-data answer of the wall at the row's ε, δ and noise, with and without a worst-case canary (not its plan):"
+    return f"{said}\n\n" + "\n".join(verdicts) if verdicts else "Not run."
 
 
 def anchored() -> str:
@@ -200,12 +201,19 @@ def anchored() -> str:
 
 
 def missing(rows: Rows, results: Results, section: str, also: tuple[str, ...] = ()) -> str:
-    """The command that measures what a section lacks; nothing when it is whole."""
-    lacking = [row.name for row in rows.values() if row.section == section and not _whole(row, results)]
-    lacking = [*(name for name in also if not _whole(rows[name], results)), *lacking]
+    """The commands that measure what a section lacks; nothing when it is whole."""
+    wanted = [*(rows[name] for name in also), *(row for row in rows.values() if row.section == section)]
+    lacking: dict[str, list[str]] = {}
+    for row in wanted:
+        how = _lacks(row, results)
+        if how is not None:
+            lacking.setdefault(how, []).append(row.name)
     if not lacking:
         return ""
-    return f"\n\nNot run, or not all seeds:\n\n```\npython -m experiments.leaderboard run {' '.join(_by_file(lacking))}\n```"
+    commands = [
+        f"python -m experiments.leaderboard run {' '.join(_by_file(names))}{how}" for how, names in lacking.items()
+    ]
+    return "\n\nNot run, or not all seeds and networks:\n\n```\n" + "\n".join(commands) + "\n```"
 
 
 def same_setting(row: Row, results: Results) -> Result | None:
@@ -214,13 +222,22 @@ def same_setting(row: Row, results: Results) -> Result | None:
     return max(found, key=lambda result: len(result["seeds"]), default=None)
 
 
-def _whole(row: Row, results: Results) -> bool:
-    result = same_setting(row, results)
-    if result is None or not set(row.seeds) <= set(result["seeds"]):
-        return False
-    return all(
-        len(result["architectures"]["hard"].get(m, {"values": []})["values"]) >= len(row.seeds) for m in row.models
-    )
+def _lacks(row: Row, results: Results) -> str | None:
+    """Options of the command that measures what a row lacks; ``None`` when it is whole by its protocol or its stand-in."""
+    others = [name for name in cells.FIELD if row.protocol in cells.FIELD and name != row.protocol]
+    stand_in = next((results[result_name(row, name)] for name in others if result_name(row, name) in results), None)
+    found = same_setting(row, results) or stand_in
+    if found is None:
+        return ""
+    by_kind = {kind: models for kind, models in found["architectures"].items() if models}
+    if any(
+        all(len(models.get(model, {"values": ()})["values"]) >= len(row.seeds) for model in row.models)
+        for models in by_kind.values()
+    ):
+        return None
+    if found is not stand_in:
+        return ""
+    return f" --protocol {found['protocol']}" + (f" --labels {next(iter(by_kind))}" if len(by_kind) == 1 else "")
 
 
 def _by_file(names: Iterable[str]) -> list[str]:

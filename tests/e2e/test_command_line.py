@@ -96,6 +96,7 @@ def test_lists(command):
         (["--data", "digits", "--ipc", "0"], "ipc"),
         (["--data", "digits", "--set", "stepz=3"], "did you mean 'steps'"),
         (["--data", "digits", "--set", "privacy.epsilonn=3"], "did you mean 'epsilon'"),
+        (["--data", "digits", "--set", "epsilon=3"], "write privacy.epsilon"),
         (["--data", "digits", "--set", "steps"], "key=value"),
         (["--data", "digits", "--set", "steps=many"], "steps"),
         (["--data", "digits", "--config", "nowhere.toml"], "nowhere.toml"),
@@ -112,6 +113,12 @@ def test_bad_input_is_one_line_and_nothing_is_written(arguments, says, tmp_path)
     assert "\n" not in said.strip()
     assert not (tmp_path / "out" / "release").exists()
     assert not (tmp_path / "out" / "ledger.jsonl").exists()
+
+
+def test_a_setting_that_an_audit_would_not_heed_is_refused(run, tmp_path):
+    status, said = dpcond("audit", run / "release", "--data", "digits", "--set", "steps=5", "--out", tmp_path / "audit")
+    assert (status, list(tmp_path.iterdir())) == (2, [])
+    assert "nothing is condensed anew" in said
 
 
 def test_an_interrupted_run_says_how_to_go_on(tmp_path, monkeypatch):

@@ -53,6 +53,21 @@ def test_every_number_comes_with_its_promise(data, release, monkeypatch):
     assert found["chance"]["mean"] == 0.5
 
 
+def test_a_table_is_judged_by_the_classifiers_asked_for_and_by_no_protocol():
+    spec = DataSpec("rows", "table", (3,), ("no", "yes"), 60, mean=(0.5,), std=(0.5,))
+    x, y = torch.rand(60, 3, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 2
+    x[:, 0] = (x[:, 0] + y) / 2
+    data = Data(spec, Records(x, y, spec), Records(x, y, spec))
+    made = run(data, load_config(given={"method": "merf", "ipc": 4, "options": {"frequencies": 32, "steps": 30}}))
+    found = compare(made, data, models=["logistic"], seeds=1)
+    assert [(row["what"], row["model"], row["seeds"]) for row in found["table"]] == [
+        ("release", "logistic", "1"),
+        ("all real records", "logistic", "1"),
+    ]
+    with pytest.raises(InputError, match="a table is judged by classifiers"):
+        compare(made, data, "dc")
+
+
 def test_the_release_must_be_of_this_data(data, release):
     other = DataSpec("other", "image", (1, 4, 4), ("dark", "light"), 300)
     wrong = Data(other, Records(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.tensor([0, 1]), other), None)

@@ -194,6 +194,18 @@ def releases_are_independent(folder: Path) -> None:
     assert correlations < stats.norm.isf(ALARM / (40 * 39)), "the noise of two releases is correlated"
 
 
+def an_answer_is_noised_once(folder: Path) -> None:
+    """However often a kept release is asked again, it is the first answer: its noise does not average out."""
+    plan = plan_of()
+    plan = replace(plan, stages=tuple(replace(stage, keep=True) for stage in plan.stages))
+    with Ledger.create(folder / "once.jsonl", plan) as ledger:
+        curator = Curator(SPEC, plan, constant(1), ledger, answers=folder / "once")
+        first, *others = (curator.ask("s", 0, PIXELS) for _ in range(3))
+        assert ledger.charged("s") == 1
+    for other in others:
+        assert torch.equal(first, other), "a release was noised again"
+
+
 CHECKS: dict[str, Callable[[Path], None]] = {
     check.__name__: check
     for check in (
@@ -207,6 +219,7 @@ CHECKS: dict[str, Callable[[Path], None]] = {
         counts_are_noisy,
         start_is_public,
         releases_are_independent,
+        an_answer_is_noised_once,
     )
 }
 

@@ -57,6 +57,16 @@ def one_noise_for_two_releases(patch):
     patch.setattr(GaussianNoise, "draw", lambda self, shape, std: drawn.setdefault(shape, draw(self, shape, std)))
 
 
+def noise_at_use(patch):
+    stored = curator.Curator._stored
+
+    def noised(self, stage, index, query):
+        answer = stored(self, stage, index, query)
+        return answer + self._noise.draw(query.shape, 1.0).float()
+
+    patch.setattr(curator.Curator, "_stored", noised)
+
+
 def answer_before_charge(patch):
     ask, charge = curator.Curator.ask, Ledger.charge
     late = []
@@ -127,6 +137,7 @@ FAULTS = {
     kept_features_whitened: "one_mapped_record_is_bounded",
     global_reseed_before_the_noise: "noise_ignores_global_seeds",
     one_noise_for_two_releases: "releases_are_independent",
+    noise_at_use: "an_answer_is_noised_once",
     answer_before_charge: "charged_before_answered",
     one_event_too_few: "every_answer_is_charged",
     realised_batch_size_in_the_denominator: "batches_are_poisson_sums",

@@ -103,6 +103,11 @@ def test_what_was_not_run_says_so_and_names_its_command():
     said = tables.frontier(read_rows(), {})
     assert said.count("not run") >= 10
     assert "python -m experiments.leaderboard run cifar10-e1-i50" in said
+    assert "--protocol" not in said
+    for lacking in tables.frontier(read_rows(), RESULTS).partition("```")[2].splitlines():
+        if lacking.startswith("python"):  # of what stands in for dc, the rest is asked as that was
+            assert lacking.endswith(("--protocol dc-bf16", "--protocol dc-bf16 --labels soft"))
+    assert "mnist-e1-i10" not in tables.missing(read_rows(), RESULTS, "frontier"), "measured whole by its stand-in"
     assert "python -m experiments.leaderboard run curve-epsilon curve-ipc\n" in tables.missing(read_rows(), {}, "curve")
 
 

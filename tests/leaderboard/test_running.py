@@ -97,6 +97,21 @@ def test_a_changed_row_and_another_protocol_are_kept_apart(run, rows, tmp_path, 
         run(seeds=(0,))
 
 
+def test_a_seed_is_not_added_to_those_of_another_plan(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(measuring, "judge", lambda *arguments: {"accuracy": 0.5, "protocol": {"name": "stub"}})
+    run(seeds=(0,))
+    path = tmp_path / "results" / "small.json"
+    kept = path.read_text()
+    result = json.loads(kept)
+    result["runs"][0]["plan_hash"] = "0" * 64  # as after a change of a default
+    path.write_text(json.dumps(result))
+    with pytest.raises(InputError, match="seed 0 was condensed by an earlier version"):
+        run(seeds=(1,))
+    assert not (tmp_path / "runs" / "small" / "seed-1").exists()
+    path.write_text(kept)
+    assert run(seeds=(1,))[0]["seeds"] == [0, 1]
+
+
 def test_soft_labels_are_judged_apart(run, tmp_path, monkeypatch):
     import torch
 
