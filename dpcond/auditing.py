@@ -72,7 +72,7 @@ def audit_release(
     if settings and threat != "procedure":
         raise InputError(f"--set {settings[0]}: nothing is condensed anew under threat {threat!r}; leave it out")
     if (out / "audit.json").exists():
-        raise InputError(f"{out} holds an audit already; give another --out")
+        raise InputError(f"{out} holds an audit already; give another folder (--out)")
     release = Release.load(path)
     if threat == "procedure" and "made_from" in release.privacy:
         raise InputError(f"{path} was made from another release: audit the procedure that asked the data, that one's")

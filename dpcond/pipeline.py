@@ -247,7 +247,7 @@ def _run(
     planned = plan(spec, config, noise=noise, begun=_begun(folder) if resume else None)
     source = noise or noise_source(config)
     if (folder / "release").exists():
-        raise InputError(f"{folder / 'release'} already exists: this run is finished; give another --out")
+        raise InputError(f"{folder / 'release'} already exists: this run is finished; give another folder (--out)")
     with _open(folder, planned, resume) as ledger:
         curator = Curator(
             spec,
@@ -328,7 +328,7 @@ def _refuse_in_use(out: Path, source: Release | str | Path) -> None:
     if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
         raise InputError(f"{out} is not empty: give a new or empty folder")
     if not isinstance(source, Release) and Path(source).expanduser().resolve() in out.resolve().parents:
-        raise InputError(f"{out} is inside the release {source}: give another --out")
+        raise InputError(f"{out} is inside the release {source}: give another folder (--out)")
 
 
 def _tracker(ledger: Ledger, planned: Plan, spending: Spending) -> Callable[[str, int], None]:
@@ -372,7 +372,7 @@ def _open(folder: Path, planned: Plan, resume: bool) -> Ledger:
     if resume and path.exists():
         return Ledger.resume(path, planned)
     if folder.exists() and any(folder.iterdir()):
-        fix = "add --resume to go on with it" if path.exists() else "give a new or empty folder"
+        fix = "to go on with it, resume (--resume, resume=True)" if path.exists() else "give a new or empty folder"
         raise InputError(f"{folder} is not empty: {fix}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -382,5 +382,5 @@ def _open(folder: Path, planned: Plan, resume: bool) -> Ledger:
             )
         (folder / "plan.json").write_text(json.dumps(json.loads(canonical(planned.to_json())), indent=1) + os.linesep)
     except OSError as error:
-        raise InputError(f"cannot write {folder}: {error.strerror}; nothing was spent, give another --out") from None
+        raise InputError(f"cannot write {folder}: {error.strerror}; nothing was spent, give another folder (--out)") from None
     return Ledger.create(path, planned)

@@ -57,7 +57,7 @@ def load(
         raise InputError(f"unknown dataset {str(name_or_path)!r}: {hint}")
     if records is None:
         raise InputError(
-            f"{path.name}: declare the public number of records (records=N); "
+            f"{path.name}: declare the public number of records (records=N, --records N); "
             "it is not counted from the file, which is private"
         )
     return _load_own(path, None if test is None else _existing(test), records, classes, schema, public_counts)
@@ -96,7 +96,7 @@ def data_root(root: str | Path | None = None) -> Path:
 
 def _existing(path: str | Path) -> Path:
     if not Path(path).expanduser().exists():
-        raise InputError(f"test={str(path)!r}: no such file or folder")
+        raise InputError(f"test data {str(path)!r}: no such file or folder")
     return Path(path).expanduser()
 
 
@@ -145,7 +145,7 @@ def _load_own(
 def class_names(classes: int | Sequence[str] | None, name: str) -> tuple[str, ...]:
     """Declared class names; a number n stands for the names 0 … n-1."""
     if classes is None:
-        raise InputError(f"{name}: declare the classes, names or how many (classes=10); labels do not declare them")
+        raise InputError(f"{name}: declare the classes, names or how many (classes=10, --classes 10); labels do not declare them")
     if isinstance(classes, bool | str):
-        raise InputError(f"classes={classes!r}: expected two or more class names, or how many")
+        raise InputError(f"classes {classes!r}: expected two or more class names, or how many")
     return tuple(map(str, range(classes))) if isinstance(classes, int) else tuple(classes)
