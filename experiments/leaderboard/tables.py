@@ -121,7 +121,8 @@ def ceilings(rows: Rows, results: Results) -> str:
         cell = [NAMES[row.data], what, cells.budget(row), ipc, _protocol(row, result), cells.labels(row, result)[0]]
         body.append([*cell, "; ".join(theirs) or "–"])
     head = ["data", "what", "ε", "ipc", "protocol", "accuracy %", "published, not private"]
-    return cells.table(head, body) + missing(rows, results, "ceiling")
+    remark = f"\n\nPublished: {', '.join(_sources(private=False))}."
+    return cells.table(head, body) + remark + missing(rows, results, "ceiling")
 
 
 def architectures(rows: Rows, results: Results) -> str:
@@ -185,7 +186,7 @@ def audited(folder: Path = AUDITS) -> str:
 
 def anchored() -> str:
     """Everything published in the settings of the frontier, with sources."""
-    sources = list(dict.fromkeys(line["source"] for line in anchors()["published"]))
+    sources = _sources(private=True)
     body = []
     for data in NAMES:
         for epsilon in (1.0, 10.0):
@@ -198,6 +199,11 @@ def anchored() -> str:
                     body.append([NAMES[data], f"{epsilon:g}", str(ipc) if ipc else "60,000 images", said])
     numbered = "\n".join(f"[{number}] {source}  " for number, source in enumerate(sources, 1))
     return cells.table(["data", "ε", "ipc", "accuracy %"], body) + f"\n\n\\* with public {_public()}.\n\n{numbered}"
+
+
+def _sources(private: bool) -> list[str]:
+    lines = [line for line in anchors()["published"] if ("epsilon" in line) == private]
+    return list(dict.fromkeys(line["source"] for line in lines))
 
 
 def missing(rows: Rows, results: Results, section: str, also: tuple[str, ...] = ()) -> str:
