@@ -382,5 +382,7 @@ def _open(folder: Path, planned: Plan, resume: bool) -> Ledger:
             )
         (folder / "plan.json").write_text(json.dumps(json.loads(canonical(planned.to_json())), indent=1) + os.linesep)
     except OSError as error:
-        raise InputError(f"cannot write {folder}: {error.strerror}; nothing was spent, give another folder (--out)") from None
+        raise InputError(
+            f"cannot write {folder}: {error.strerror}; nothing was spent, give another folder (--out)"
+        ) from None
     return Ledger.create(path, planned)

@@ -145,7 +145,9 @@ def _load_own(
 def class_names(classes: int | Sequence[str] | None, name: str) -> tuple[str, ...]:
     """Declared class names; a number n stands for the names 0 … n-1."""
     if classes is None:
-        raise InputError(f"{name}: declare the classes, names or how many (classes=10, --classes 10); labels do not declare them")
+        raise InputError(
+            f"{name}: declare the classes, names or how many (classes=10, --classes 10); labels do not declare them"
+        )
     if isinstance(classes, bool | str):
         raise InputError(f"classes {classes!r}: expected two or more class names, or how many")
     return tuple(map(str, range(classes))) if isinstance(classes, int) else tuple(classes)

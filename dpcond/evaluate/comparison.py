@@ -64,7 +64,9 @@ def compare(
     """
     spec = data.spec
     if data.test is None:
-        raise InputError(f"{spec.name} has no test records: give some (test=…, --test-data), evaluation never uses the private ones")
+        raise InputError(
+            f"{spec.name} has no test records: give some (test=…, --test-data), evaluation never uses the private ones"
+        )
     if (release.spec.shape, release.spec.classes) != (spec.shape, spec.classes):
         raise InputError(
             f"release of {release.spec.name} {release.spec.shape} with {release.spec.num_classes} classes does not fit "

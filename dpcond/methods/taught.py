@@ -86,7 +86,9 @@ def stages(spec: DataSpec, ipc: int, options: TaughtOptions) -> tuple[Stage, ...
     """The five stages (and the class counts before them, when they are private)."""
     factor = formation(spec, options)
     if any(side % factor for side in spec.shape[1:]):
-        raise InputError(f"factor {factor} does not divide the sides of images {spec.shape}: use factor = 1 (--set factor=1)")
+        raise InputError(
+            f"factor {factor} does not divide the sides of images {spec.shape}: use factor = 1 (--set factor=1)"
+        )
     kernel = Stage(
         STAGE,
         options.networks or max(4, default_networks(spec) // 2) * factor**2,  # as many as the examples of an image

@@ -10,8 +10,12 @@ from dpcond.methods import registry
 from dpcond.methods.base import COUNTS, Run
 from dpcond.methods.dc import distance
 from dpcond.privacy.curator import Curator
+from dpcond.privacy.ledger import Ledger
+from dpcond.privacy.noise import DiscreteGaussianNoise
 from dpcond.privacy.plan import make_plan
 from dpcond.spec import DataSpec
+from tests.laws.checks import SPEC as LAWS
+from tests.laws.checks import toy
 
 IMAGES = DataSpec("toy", "image", (1, 8, 8), ("a", "b", "c"), 300)
 COUNTED = DataSpec("toy", "image", (1, 8, 8), ("a", "b", "c"), 300, class_counts=(100, 90, 110))
@@ -113,6 +117,19 @@ def test_the_default_number_of_networks_follows_the_declared_size():
 def test_unknown_methods_name_the_nearest():
     with pytest.raises(InputError, match="did you mean 'merf'"):
         registry.get("dp-merf")
+
+
+@pytest.mark.parametrize("name", registry.METHODS)
+def test_every_query_of_a_method_has_a_grid_for_discrete_noise(name, tmp_path):
+    """A query without one would be refused only after those before it were paid for."""
+    method = registry.get(name)
+    options = method.options(**SMALL[name])
+    plan = make_plan(method.stages(LAWS, 2, options), 1.0, 1e-5, "add_remove", {})
+    with Ledger.create(tmp_path / "ledger", plan) as ledger:
+        curator = Curator(LAWS, plan, toy(), ledger, noise=DiscreteGaussianNoise(), answers=tmp_path / "answers")
+        made = method.condense(curator, options, Run(2))
+        assert len(ledger.events()) == len(plan.events())
+    assert made.pixels.isfinite().all()
 
 
 @pytest.mark.parametrize("name", registry.METHODS)
