@@ -3,11 +3,14 @@
 import sys
 from math import isfinite
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from attacks.errors import InputError
+
+if TYPE_CHECKING:
+    from attacks.records import Records
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -32,12 +35,13 @@ def audit(
     workers: Annotated[int, typer.Option(help="processes for shadows that are not batched")] = 1,
     resume: Annotated[bool, typer.Option(help="use finished shadows in OUT")] = True,
     show_images: Annotated[bool, typer.Option(help="put pictures of the most exposed records on the page")] = False,
-    seed: Annotated[int, typer.Option()] = 0,
+    trained_on: Annotated[
+        int | None, typer.Option(help="records that went into the release, if --members are a part of them")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
     out: Annotated[Path, typer.Option(help="folder for audit.json and audit.html")] = Path("audit"),
 ) -> None:
     """Audit a released set, or the procedure that makes one, by membership inference."""
-    from attacks.records import Records
-
     if (out / "audit.json").exists():
         raise InputError(f"{out}: holds an audit already; name another folder")
     names = None if attacks is None else [name.strip() for name in attacks.split(",") if name.strip()]
@@ -45,7 +49,7 @@ def audit(
         from attacks.procedure_audit import audit_procedure
         from attacks.procedures import build
 
-        listed = Records.read(_given(pool, "--pool"))
+        listed = _listed(_given(pool, "--pool"), show_images)
         report = audit_procedure(
             build(procedure, **_options(option or [])),
             listed,
@@ -63,10 +67,11 @@ def audit(
             delta=delta,
         )
     else:
+        from attacks.records import Records
         from attacks.release_audit import audit as audit_release
         from attacks.release_set import ReleaseSet
 
-        listed = Records.read(_given(members, "--members"))
+        listed = _listed(_given(members, "--members"), show_images)
         report = audit_release(
             ReleaseSet.read(_given(release, "--release")),
             listed,
@@ -78,6 +83,7 @@ def audit(
             delta,
             seed,
             8 if students is None else students,
+            trained_on,
         )
     images = _pictures(listed, report.exposed) if show_images else []
     report.save(out, images)
@@ -98,6 +104,16 @@ def _given(path: Path | None, flag: str) -> Path:
     if path is None:
         raise InputError(f"{flag} is missing: name the file")
     return path
+
+
+def _listed(path: Path, pictures: bool) -> "Records":
+    """The records that the report will list; refused now, not after the audit, if pictures of them are asked and cannot be."""
+    from attacks.records import Records
+
+    records = Records.read(path)
+    if pictures:
+        _pictures(records, [])
+    return records
 
 
 def _options(pairs: list[str]) -> dict[str, int | float | str]:

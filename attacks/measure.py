@@ -17,7 +17,7 @@ from attacks.statistics import (
     steinke,
     tpr_at_fpr,
 )
-from attacks.statistics.guessing import GuessBound, Guesses, guess_shares
+from attacks.statistics.guessing import GuessBound, perfect_scores
 from attacks.statistics.scores import Clusters
 
 POINTS = 200  # of a stored curve
@@ -96,13 +96,9 @@ def best(bounds: list[EpsilonBound]) -> EpsilonBound:
     return max(bounds, key=lambda bound: bound.value)
 
 
-def one_run_ceiling(canaries: int, delta: float, attacks: int, confidence: float = 0.95) -> float:
-    """What a perfect attack would show with so many canaries, a fifth of them spent on choosing the guess count."""
-    rest, each = canaries - round(0.2 * canaries), 1 - (1 - confidence) / attacks
-    tops = {
-        max(int(rest * top), 1) + min(int(rest * bottom), rest) for top, bottom in guess_shares(round(0.2 * canaries))
-    }
-    return max(steinke(Guesses(rest, k, 0, k), delta, each).value for k in tops)
+def one_run_ceiling(included: np.ndarray, delta: float, attacks: int, confidence: float = 0.95, seed: int = 0) -> float:
+    """What :func:`one_run_bounds` would show of an attack that knows every coin."""
+    return one_run_bounds(perfect_scores(included), included, delta, attacks, confidence, seed)[0].value
 
 
 def balanced(included: np.ndarray, seed: int) -> np.ndarray:

@@ -21,6 +21,8 @@ from attacks.shadows.membership import membership
 from attacks.shadows.pooled_bound import pooled_bounds, pooled_ceiling
 from attacks.shadows.signals import DEFAULT, signals
 from attacks.statistics import power, verdict
+from attacks.statistics.scores import check_delta
+from attacks.statistics.verdict import check_claimed
 
 TARGETS = 500
 SEES = "the procedure, the pool of candidate records, and the release; not which records of the pool went in"
@@ -63,7 +65,9 @@ def audit_procedure(
     adds a signal from so many students trained on each release. out: folder in which finished shadows are kept, so that an
     interrupted audit resumes. Raises InputError on a pool, a procedure or scores that cannot be audited.
     """
-    given = Records.of(pool)
+    check_claimed(claimed_epsilon)
+    check_delta(delta)
+    wanted, given = named(attacks, students > 0), Records.of(pool)
     chosen = _targets(targets, len(given), seed)
     full, groups, kinds = given, np.arange(len(given)), {}
     if canaries > 0:
@@ -85,7 +89,7 @@ def audit_procedure(
         progress=progress,
     )
 
-    wanted, background = named(attacks, students > 0), Background(full)
+    background = Background(full)
     names = tuple(name for name in DEFAULT if name in {signal for _, signal in wanted}) + tuple(
         sorted({signal for _, signal in wanted} - {*DEFAULT, "student", "all"})
     )
@@ -107,13 +111,14 @@ def audit_procedure(
         )
     results[best] = AttackResult(best, results[best].says, results[best].metrics, bounds, results[best].controls)
     half = int(coins.sum(axis=1).mean())
+    ceiling = pooled_ceiling(int(single.sum()), shadows, delta)
     return Report(
         threat="procedure",
         sees=SEES,
         shows=SHOWS.format(shadows=shadows),
-        verdict=verdict(claimed_epsilon, bounds[0], pooled_ceiling(int(single.sum()), shadows, delta)),
+        verdict=verdict(claimed_epsilon, bounds[0], ceiling),
         attacks=results,
-        power=power(int(member.sum()), int((~member).sum()), delta),
+        power=power(int(member.sum()), int((~member).sum()), delta, ceiling=ceiling),
         members=half,
         nonmembers=len(full) - half,
         released=len(releases[0]),
@@ -123,7 +128,7 @@ def audit_procedure(
         delta=delta,
         families={
             family: {best: matrix_metrics(scores[best][:, at], member[:, at])}
-            for family, indices in {"random": chosen, **kinds}.items()
+            for family, indices in {"random": np.setdiff1d(chosen, kinds.get("duplicated", [])), **kinds}.items()
             if (at := np.isin(rows, indices)).any()
         },
         notes=[
@@ -168,7 +173,8 @@ def _controls(
 ) -> dict[str, dict[str, Metrics]]:
     """Controls by signal: a random m-subset of each half, the targets released verbatim, and coins that no run ever saw."""
     subset = run_shadows(Subset(m), full, coins, seeds)
-    verbatim = [ReleaseSet(full.x[rows[mask]], full.y[rows[mask]]) for mask in member]
+    chosen = [rows[mask] if mask.any() else np.flatnonzero(run)[:1] for mask, run in zip(member, coins, strict=True)]
+    verbatim = [ReleaseSet(full.x[at], full.y[at]) for at in chosen]
     signal = ("dcr",) if "dcr" in names else names[:1]
     unseen = membership(len(member), np.arange(len(rows)), seed + 1)
     made = {

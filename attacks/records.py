@@ -1,7 +1,9 @@
 """Real records as an auditor holds them: an array of values, an array of labels, checked once."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -28,6 +30,10 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def __repr__(self) -> str:
+        """Their number and hashes, never a value: enough to tell other records by."""
+        return f"Records({len(self)}, x {array_hash(self.x)[:16]}, y {array_hash(self.y)[:16]})"
 
     def __getitem__(self, rows: np.ndarray | slice) -> "Records":
         return Records(self.x[rows], self.y[rows])
@@ -101,7 +107,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return dict(file.items())
-    except (ValueError, OSError, AttributeError) as error:
+    except (ValueError, OSError, AttributeError, EOFError, TypeError, BadZipFile) as error:
         raise InputError(f"{path}: not a readable .npz of plain arrays ({error})") from error
 
 
@@ -111,3 +117,10 @@ def pick(arrays: dict[str, np.ndarray], names: tuple[str, ...], path: str | Path
         if name in arrays:
             return arrays[name]
     raise InputError(f"{path}: no array named {' or '.join(names)}; it holds {', '.join(arrays) or 'nothing'}")
+
+
+def array_hash(x: np.ndarray) -> str:
+    """sha256 over dtype, shape and bytes."""
+    digest = hashlib.sha256(f"{x.dtype}{x.shape}".encode())
+    digest.update(np.ascontiguousarray(x).tobytes())
+    return digest.hexdigest()

@@ -21,19 +21,20 @@ EXPOSED = 20
 THREATS = {
     "release": (
         "the released set, and reference records of the same population",
-        "Shows whether these attacks tell members from the release alone. A finding is proof of a leak; nothing found speaks "
-        "for these attacks and this many records only, and for no attacker who knows the procedure.",
+        "Shows whether these attacks tell members from the release alone. A finding is proof of a leak where fair coins drew the "
+        "sides; nothing found speaks for these attacks and this many records only, and for no attacker who knows the procedure.",
     ),
     "student": (
         "the released set, the recipe by which students are trained on it, and reference records",
-        "Shows whether students trained on the release behave differently on members. A finding is proof of a leak; nothing "
-        "found speaks for these attacks and this many records only.",
+        "Shows whether students trained on the release behave differently on members. A finding is proof of a leak where fair "
+        "coins drew the sides; nothing found speaks for these attacks and this many records only.",
     ),
 }
 ONE_RELEASE = (
     "One release: the scores of its records move together. The intervals treat records as a sample and tell how other records of this "
     "release would fare, not other releases. The epsilon bound is the one-run bound, which allows for the dependence, and is valid if "
-    "each record audited was put in or left out by a fair coin of its own."
+    "each record audited was put in or left out by a fair coin of its own. Where the same bound finds members apart under a release "
+    "that none of them went into, the sides were not so drawn, and no claim is called violated."
 )
 
 
@@ -48,12 +49,14 @@ def audit(
     delta: float = 1e-5,
     seed: int = 0,
     students: int = 8,
+    trained_on: int | None = None,
 ) -> Report:
     """Membership-inference audit of one released set.
 
     release: a ReleaseSet, a path to one, or a tuple (x, y) or (x, y, soft). members, nonmembers, reference: x [N, ...] and y [N] in the scale of the release; without a reference, half of the non-members
     serve as one and are not audited. `attacks`: names, all that apply by default. `students`: how many are trained on each set under
-    threat "student". Raises InputError on data that cannot be audited.
+    threat "student". `trained_on`: records that went into the release, where `members` are a part of them; default: they are all.
+    Raises InputError on data that cannot be audited.
     """
     if threat not in THREATS:
         raise InputError(f"threat {threat!r} is not one of {', '.join(THREATS)}; for procedures use audit_procedure")
@@ -69,14 +72,17 @@ def audit(
     _enough(inside, "members", FEWEST)
     _enough(outside, "non-members", FEWEST)
     _same_shape(inside, outside, known)
-    notes += _overlap("non-members", outside, inside) + _overlap("reference", known, join(inside, outside))
+    notes += _overlap("non-members", outside, inside)
+    notes += _overlap("reference", known, inside) + _overlap("reference", known, outside)
     candidates = join(inside, outside)
     notes += released.check_against(candidates)
     included = np.arange(len(candidates)) < len(inside)
 
-    m = min(len(released), len(inside), len(known))
-    verbatim = Subset(m)(inside.x, inside.y, seed)
-    drawn = np.isin(np.arange(len(inside)), np.random.default_rng(seed).choice(len(inside), m, replace=False))
+    n = len(inside) if trained_on is None else trained_on
+    if n < len(inside):
+        raise InputError(f"trained_on={n}: fewer than the {len(inside)} members; give the number of all that went in")
+    m = min(len(released), n, len(known))
+    verbatim, drawn = _naive(m, n, inside, known, seed)
     null = Subset(m)(known.x, known.y, seed)
     skipped: dict[str, str] = {}
     if threat == "release":
@@ -84,14 +90,17 @@ def audit(
     else:
         scores = _student_scores(released, [verbatim, null], candidates, known, attacks, students, seed)
 
-    results = {}
+    results, unfair = {}, 0.0
     for name, (own, subset, nothing) in scores.items():
         checked(name, own, len(candidates))
+        ranks = np.random.default_rng(seed).permutation(len(nothing))  # of ties at random: a control may have many
+        ranks = np.lexsort((ranks, nothing)).argsort().astype(float)
+        unfair = max(unfair, one_run_bounds(ranks, included, delta, len(scores), seed=seed)[0].value)
         controls = _controls(subset, nothing, included, drawn)
         bounds = one_run_bounds(own, included, delta, len(scores), seed=seed)
         says = SCORES[name].says if threat == "release" else _student_says(name)
         results[name] = AttackResult(name, says, metrics(own[included], own[~included]), bounds, controls)
-    pairs = 2 * min(len(inside), len(outside))
+    ceiling = one_run_ceiling(included, delta, len(results), seed=seed)
     return Report(
         threat=threat,
         sees=THREATS[threat][0],
@@ -99,14 +108,15 @@ def audit(
         verdict=verdict(
             claimed_epsilon,
             best([result.bounds[0] for result in results.values()]),
-            one_run_ceiling(pairs, delta, len(results)),
+            ceiling,
+            unfair,
         ),
         attacks=results,
-        power=power(len(inside), len(outside), delta),
+        power=power(len(inside), len(outside), delta, ceiling=ceiling),
         members=len(inside),
         nonmembers=len(outside),
         released=len(released),
-        subset_line=min(len(released) / len(inside), 1.0),
+        subset_line=min(len(released) / n, 1.0),
         exposed=_exposed({name: three[0] for name, three in scores.items()}, included),
         claimed_epsilon=claimed_epsilon,
         delta=delta,
@@ -116,9 +126,24 @@ def audit(
             "seed": seed,
             "release_hash": released.hash,
             "reference": len(known),
+            "trained_on": n,
             "students": students if threat == "student" else 0,
         },
     )
+
+
+def _naive(m: int, n: int, inside: Records, known: Records, seed: int) -> tuple[ReleaseSet, np.ndarray]:
+    """m of n records drawn at random and released as they are, of which we hold `inside`; and which of these are among them.
+
+    The others, whom nobody audits, are stood for by the reference.
+    """
+    rng = np.random.default_rng(seed)
+    mine = min(max(int(rng.binomial(m, len(inside) / n)), 1), len(inside))
+    rows = rng.choice(len(inside), mine, replace=False)
+    released = inside[rows]
+    if m > mine:
+        released = join(released, known[rng.choice(len(known), m - mine, replace=False)])
+    return ReleaseSet(released.x, released.y), np.isin(np.arange(len(inside)), rows)
 
 
 def _release_scores(
@@ -222,10 +247,10 @@ def _enough(records: Records, name: str, fewest: int) -> None:
 
 
 def _overlap(name: str, ours: Records, theirs: Records) -> list[str]:
-    """A note on records that are on both sides by chance; more than 5% are a mix-up that would hide a leak."""
-    known = {row.tobytes() for row in theirs.x}
+    """A note on records that are on both sides by chance; more than 5% of either are a mix-up that hides a leak or forges one."""
+    known, mine = {row.tobytes() for row in theirs.x}, {row.tobytes() for row in ours.x}
     both = sum(row.tobytes() in known for row in ours.x)
-    if both > 0.05 * len(ours):
+    if both > 0.05 * len(ours) or sum(row.tobytes() in mine for row in theirs.x) > 0.05 * len(theirs):
         raise InputError(f"{name}: {both} of {len(ours)} records also occur on another side; give disjoint sets")
     return [f"{both} of the {len(ours)} {name} also occur on another side, as equal records do."] if both else []
 

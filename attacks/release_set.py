@@ -1,6 +1,5 @@
 """A released synthetic set: what the outside world sees."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from attacks.errors import InputError
-from attacks.records import LABELS, SOFT, VALUES, Records, as_labels, as_values, pick, read_npz
+from attacks.records import LABELS, SOFT, VALUES, Records, array_hash, as_labels, as_values, pick, read_npz
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,13 +97,6 @@ class ReleaseSet:
                 f"Classes absent from the release: {absent}; their records are scored against the whole of it."
             )
         return notes
-
-
-def array_hash(x: np.ndarray) -> str:
-    """sha256 over dtype, shape and bytes."""
-    digest = hashlib.sha256(f"{x.dtype}{x.shape}".encode())
-    digest.update(np.ascontiguousarray(x).tobytes())
-    return digest.hexdigest()
 
 
 def _in_units(x: np.ndarray, spec: Path) -> np.ndarray:

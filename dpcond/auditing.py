@@ -119,6 +119,7 @@ def audit_release(
                 delta,
                 seed,
                 8 if students is None else students,
+                max(data.spec.records, len(chosen)),
             )
         report.save(out, [])
     except AttackInputError as error:
@@ -177,6 +178,10 @@ class CondensationProcedure:
     ) -> None:
         self.spec = replace(spec, records=records, class_counts=class_counts)
         self.config = config
+
+    def __repr__(self) -> str:
+        """All its settings, by which finished runs are told from those of another procedure."""
+        return f"CondensationProcedure({json.dumps([self.spec.to_json(), self.config.model_dump()])})"
 
     def __call__(self, x: np.ndarray, y: np.ndarray, seed: int) -> ReleaseSet:
         """The release of one run over the members x [n, *shape], y [n]."""

@@ -11,7 +11,7 @@ from attacks.errors import InputError
 from attacks.mechanism.protocol import BoolArray, FloatArray, Mechanism, project
 from attacks.mechanism.scores import Score, weighted_sum
 from attacks.statistics.epsilon import EpsilonBound, epsilon_clopper_pearson, epsilon_gdp
-from attacks.statistics.guessing import Guesses, guess_by_bonferroni
+from attacks.statistics.guessing import guess_by_bonferroni, perfect_scores
 from attacks.statistics.one_run import independent_runs
 from attacks.statistics.thresholds import Ranks
 from attacks.statistics.verdict import Verdict, verdict
@@ -67,7 +67,7 @@ def audit_mechanism(
     guesses = guess_by_bonferroni(scores, included, independent_runs, delta, confidence)
     exact = epsilon_clopper_pearson(*sides, delta, confidence, Ranks())
     gaussian = epsilon_gdp(*sides, delta, confidence, CENTRE)
-    perfect = independent_runs(Guesses(runs, runs, 0, runs), delta, confidence).value
+    perfect = guess_by_bonferroni(perfect_scores(included), included, independent_runs, delta, confidence).value
     apart = np.arange(runs // 2, dtype=float)
     perfect_gaussian = epsilon_gdp(apart + runs, apart, delta, confidence, CENTRE).value
     return MechanismAudit(

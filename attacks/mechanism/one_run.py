@@ -9,10 +9,10 @@ import numpy as np
 
 from attacks.errors import InputError
 from attacks.mechanism.multi_run import COINS, check_claim
-from attacks.mechanism.protocol import Mechanism, project
+from attacks.mechanism.protocol import FloatArray, Mechanism, project
 from attacks.mechanism.scores import Score, weighted_sum
 from attacks.statistics.epsilon import EpsilonBound
-from attacks.statistics.guessing import Guesses, guess, guess_by_bonferroni
+from attacks.statistics.guessing import GuessBound, guess, guess_by_bonferroni, perfect_scores
 from attacks.statistics.one_run import one_run_fdp, steinke
 from attacks.statistics.verdict import Verdict, verdict
 
@@ -57,12 +57,15 @@ def audit_one_run(
         raise InputError(f"the {len(marks)} canaries must be two or more with orthogonal marks, one direction each")
     include = np.random.default_rng([COINS, seed]).random((1, len(marks))) < 0.5
     scores, coins = (score or weighted_sum())(project(mechanism, include))[0], include[0]
-    if guesses is None:
-        exact = guess_by_bonferroni(scores, coins, steinke, delta, confidence)
-        f_dp = guess_by_bonferroni(scores, coins, one_run_fdp, delta, confidence)
-    else:
-        made = guess(scores, coins, *guesses)
-        exact, f_dp = steinke(made, delta, confidence), one_run_fdp(made, delta, confidence)
-    most = len(marks) if guesses is None else sum(guesses)
-    ceiling = steinke(Guesses(len(marks), most, 0, most), delta, confidence).value
+
+    def shown(scores: FloatArray, method: GuessBound) -> EpsilonBound:
+        if guesses is None:
+            return guess_by_bonferroni(scores, coins, method, delta, confidence)
+        return method(guess(scores, coins, *guesses), delta, confidence)
+
+    exact, f_dp, ceiling = (
+        shown(scores, steinke),
+        shown(scores, one_run_fdp),
+        shown(perfect_scores(coins), steinke).value,
+    )
     return OneRunAudit(epsilon, delta, len(marks), confidence, exact, f_dp, verdict(epsilon, exact, ceiling))

@@ -8,7 +8,7 @@ randomness, on which an attack conditions; the starting noise and the starting r
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ class ConvNetDM:
     momentum: float = 0.5
     bounds: tuple[float, float] = (0.0, 1.0)
     network_seed: int = 0
-    public: Records | None = field(default=None, repr=False)
+    public: Records | None = None
     device: str = "cpu"
     chunk: int = CHUNK
 

@@ -6,7 +6,7 @@ published methods also train θ on the synthetic set between steps; that inner l
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -41,7 +41,7 @@ class GradientMatching:
     momentum: float = 0.5
     bounds: tuple[float, float] = (0.0, 1.0)
     network_seed: int = 0
-    public: Records | None = field(default=None, repr=False)
+    public: Records | None = None
     device: str = "cpu"
     groups: int = GROUPS
     examples: int = EXAMPLES

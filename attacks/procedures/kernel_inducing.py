@@ -5,7 +5,7 @@ regression's loss on batches of members; labels are the exact least-squares solu
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ class KernelInducing:
     ridge: float = 1e-3
     learning_rate: float = 0.02
     bounds: tuple[float, float] = (0.0, 1.0)
-    public: Records | None = field(default=None, repr=False)
+    public: Records | None = None
     device: str = "cpu"
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from attacks.records import Records, flat, join
 from attacks.scores.distances import squared_distances
 
 FAMILIES = ("mislabelled", "duplicated", "ood", "blank", "hard")
-COPIES = 3  # a duplicated canary is so many equal records, in or out together
+COPIES = 3  # a duplicated canary is a record of the pool and so many equal ones, in or out together
 NEIGHBOURS = 5
 
 
@@ -29,7 +29,8 @@ class Canaries:
 def add_canaries(pool: Records, families: tuple[str, ...] = FAMILIES, each: int = 50, seed: int = 0) -> Canaries:
     """Append `each` canaries of every family; "hard" ones are the pool's own most isolated records.
 
-    A duplicated canary's first copy is the target. Raises InputError on an unknown family or a pool with too few records.
+    A duplicated canary's target is the pool's own record, which shares the coin of its copies: with another coin it would stand for
+    them in half of the runs without them. Raises InputError on an unknown family or a pool with too few records.
     """
     unknown = [name for name in families if name not in FAMILIES]
     if unknown:
@@ -42,12 +43,17 @@ def add_canaries(pool: Records, families: tuple[str, ...] = FAMILIES, each: int 
         if family == "hard":
             targets[family] = most_isolated(pool, each)
             continue
-        canaries = _make(family, pool, each, rng)
-        copies = COPIES if family == "duplicated" else 1
-        parts.extend([canaries] * copies)
-        groups.extend([size + np.arange(each)] * copies)
-        targets[family] = size + np.arange(each)
-        size += each * copies
+        rows = rng.choice(len(pool), each, replace=False)
+        if family == "duplicated":
+            targets[family] = np.sort(rows)
+            parts.extend([pool[rows]] * COPIES)
+            groups.extend([rows] * COPIES)
+            size += each * COPIES
+            continue
+        parts.append(_make(family, pool, rows, rng))
+        groups.append(size + np.arange(each))
+        targets[family] = groups[-1]
+        size += each
     return Canaries(join(*parts), np.concatenate(groups), targets)
 
 
@@ -62,9 +68,8 @@ def most_isolated(pool: Records, each: int) -> np.ndarray:
     return np.sort(np.argsort(-isolation, kind="stable")[:each])
 
 
-def _make(family: str, pool: Records, each: int, rng: np.random.Generator) -> Records:
-    rows = rng.choice(len(pool), each, replace=False)
-    x, y, classes = pool.x[rows].copy(), pool.y[rows].copy(), np.unique(pool.y)
+def _make(family: str, pool: Records, rows: np.ndarray, rng: np.random.Generator) -> Records:
+    x, y, classes, each = pool.x[rows].copy(), pool.y[rows].copy(), np.unique(pool.y), len(rows)
     low, high = float(pool.x.min()), float(pool.x.max())
     if family == "mislabelled":
         if len(classes) < 2:

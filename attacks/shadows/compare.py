@@ -32,13 +32,16 @@ def named(attacks: Sequence[str] | None, students: bool) -> Wanted:
     everything = [(method, signal) for method in (*LIRA, *RATIOS) for signal in default] + [("groundhog", "all")]
     if attacks is None:
         return everything
+    if not attacks:
+        raise InputError("attacks: none is named; give at least one, or leave them out for all")
     wanted: Wanted = []
     for name in attacks:
         method, _, signal = name.partition(":")
         if name in known:
             found = [(method, name) for method in LIRA]
         elif signal:
-            found = [(method, signal)] if method in SAYS and signal in [*known, "all"] else []
+            fits = signal == "all" if method == "groundhog" else method in SAYS and signal in known
+            found = [(method, signal)] if fits else []
         else:
             found = [pair for pair in everything if pair[0] == method]
         if not found:

@@ -143,6 +143,11 @@ class Store:
         self.folder = None if out is None else Path(out) / "shadows"
         if self.folder is None:
             return
+        if " at 0x" in repr(procedure):
+            raise InputError(
+                f"procedure {describe(procedure)}: its repr holds an address, so its shadows could be taken for another's "
+                "after an interruption; give it a __repr__ that tells all its settings, or name no folder"
+            )
         plan = {
             "procedure": describe(procedure),
             "pool": array_hash(pool.x) + array_hash(pool.y),

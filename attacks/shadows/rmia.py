@@ -26,10 +26,11 @@ def rank_among(ratio: np.ndarray, population: np.ndarray) -> np.ndarray:
 
 def left_out_average(phi: np.ndarray) -> np.ndarray:
     """log mean of exp φ [K, n] over the runs other than run k and its complement: half of them hold the record."""
-    top = phi.max(axis=0)
-    likelihood = np.exp(phi - top)
-    others = likelihood.sum(axis=0) - np.repeat(likelihood.reshape(-1, 2, phi.shape[1]).sum(axis=1), 2, axis=0)
-    return np.asarray(top + np.log(np.maximum(others, np.finfo(float).tiny) / (len(phi) - 2)))
+    pairs = np.logaddexp(phi[::2], phi[1::2])
+    none = np.full((1, phi.shape[1]), -np.inf)  # a difference of sums would lose the others beside one large run
+    before = np.concatenate([none, np.logaddexp.accumulate(pairs[:-1], axis=0)])
+    after = np.concatenate([np.logaddexp.accumulate(pairs[:0:-1], axis=0)[::-1], none])
+    return np.repeat(np.logaddexp(before, after), 2, axis=0) - np.log(len(phi) - 2)
 
 
 def average(phi: np.ndarray) -> np.ndarray:

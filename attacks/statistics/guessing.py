@@ -90,6 +90,11 @@ def guess_by_bonferroni(
     return replace(max(bounds, key=lambda b: b.value), confidence=confidence)
 
 
+def perfect_scores(included: NDArray[np.bool_]) -> FloatArray:
+    """Scores [m] of an attack that knows every coin: what a bound shows of them is the most that it can show."""
+    return included + np.random.default_rng(0).random(included.size) / 2
+
+
 def guess_shares(canaries: int) -> list[tuple[float, float]]:
     """Shares (top, bottom) of the canaries to guess on, halving down to eight guesses: both tails, top alone."""
     tails = [0.5**i for i in range(1, 40) if canaries * 0.5**i >= 8] or [0.5]

@@ -98,8 +98,6 @@ def _largest(p_value: Callable[[float], float], confidence: float) -> float:
         return 0.0
     while p_value(top) < alpha and top < 64:
         low, top = top, 2 * top
-    if top > 64:
-        return low
 
     def excess(epsilon: float) -> float:
         return float(np.log(max(p_value(epsilon), 1e-300) / alpha))  # the logarithm is nearly a parabola

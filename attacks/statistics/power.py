@@ -34,12 +34,23 @@ class Power:
         return asdict(self)
 
 
-def power(n_in: int, n_out: int, delta: float = 1e-5, fpr: float = 0.001, confidence: float = 0.95) -> Power:
-    """Everything below for one audit of n_in members and n_out non-members."""
+def power(
+    n_in: int,
+    n_out: int,
+    delta: float = 1e-5,
+    fpr: float = 0.001,
+    confidence: float = 0.95,
+    *,
+    ceiling: float | None = None,
+) -> Power:
+    """Everything below for one audit of n_in members and n_out non-members, whose epsilon bound ends at `ceiling`.
+
+    Without a ceiling, that of records which have a run each.
+    """
     hidden = zero_of_n(n_in, confidence)
     seen = smallest_tpr(n_in, fpr, 1 - confidence)
     needed = int(np.ceil(10 / fpr))
-    epsilon = epsilon_ceiling(n_in, n_out, delta, confidence)
+    epsilon = epsilon_ceiling(n_in, n_out, delta, confidence) if ceiling is None else ceiling
     place = "" if n_out >= needed else f" {n_out} non-members are too few to place that threshold ({needed} needed)."
     sentence = (
         f"With {n_in} members, 0 hits cannot rule out a leak of {hidden:.2%} of them; at FPR {fpr:.2%} only a "
@@ -90,18 +101,13 @@ def smallest_tpr(n: int, fpr: float = 0.001, alpha: float = 0.05, power: float =
 
 
 def epsilon_ceiling(n_in: int, n_out: int, delta: float, confidence: float = 0.95) -> float:
-    """The Clopper-Pearson bound of a perfect attack: no audit of this size can show more."""
+    """The Clopper-Pearson bound of a perfect attack on records that have a run each."""
     return clopper_pearson_counts(Counts(_count(n_in), 0, 0, _count(n_out)), delta, confidence).value
 
 
 def mu_ceiling(n_in: int, n_out: int, confidence: float = 0.95) -> float:
     """The GDP bound of a perfect attack."""
     return float(gdp_counts(Counts(_count(n_in), 0, 0, _count(n_out)), 1e-5, confidence).mu or 0.0)
-
-
-def one_run_ceiling(guesses: int, confidence: float = 0.95) -> float:
-    """The one-run bound of `guesses` guesses, all right, at delta = 0."""
-    return max(float(special.logit((1 - confidence) ** (1 / _count(guesses)))), 0.0)
 
 
 def _count(n: int) -> int:

@@ -81,6 +81,9 @@ def log_odds(ensemble: Ensemble, records: Records) -> np.ndarray:
 
 
 def _log_odds(logits: Tensor, y: Tensor) -> np.ndarray:
+    unknown = int(y.max()) + 1 - logits.shape[-1]
+    if unknown > 0:
+        logits = F.pad(logits, (0, unknown), value=-torch.inf)
     own = y.expand(len(logits), -1)[..., None]
     others = logits.scatter(-1, own, -torch.inf).logsumexp(-1)
     return (logits.gather(-1, own)[..., 0] - others).numpy()

@@ -43,6 +43,30 @@ def test_sides_that_overlap_are_refused() -> None:
         attacks.audit(release, members, members, others)
     with pytest.raises(attacks.InputError, match="reference: 100 of 100 records also occur"):
         attacks.audit(release, members, others, others)
+    many = normal(5000, 2)
+    for side in (members, others):  # a few of the reference, and all of a side
+        mixed = Records(np.concatenate([many.x, side.x]), np.concatenate([many.y, side.y]))
+        with pytest.raises(attacks.InputError, match="reference: 100 of 5100 records also occur"):
+            attacks.audit(release, members, others, mixed)
+
+
+def test_sides_that_differ_by_themselves_prove_nothing() -> None:
+    members, known, made = (normal(400, seed) for seed in (0, 2, 3))
+    shifted = Records(normal(400, 1).x + 0.5, normal(400, 1).y)
+    report = attacks.audit(ReleaseSet(made.x[:50], made.y[:50]), members, shifted, known, claimed_epsilon=0.2)
+    assert report.verdict.measured > 0.2
+    assert report.verdict.outcome == "cannot tell"
+
+
+def test_members_that_are_a_part_of_what_went_in_are_held_to_the_line_of_all() -> None:
+    everyone = normal(2000, 0)
+    members, others, known = everyone[:200], normal(200, 1), normal(400, 2)
+    release = Subset(100)(everyone.x, everyone.y, 0)
+    report = attacks.audit(release, members, others, known, attacks=["dcr"], trained_on=2000)
+    assert report.subset_line == 100 / 2000
+    assert report.attacks["dcr"].controls["subset"].auc.high < 0.65
+    with pytest.raises(attacks.InputError, match="trained_on=100"):
+        attacks.audit(release, members, others, known, trained_on=100)
 
 
 def test_verbatim_release_is_violated_and_reaches_near_its_ceiling() -> None:

@@ -1,5 +1,7 @@
 """Shadow runs: balance, attacks against slow oracles, one result whatever the engine, resuming, calibration of the bound."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -72,6 +74,25 @@ def test_left_out_moments_and_lira_against_the_obvious_loop() -> None:
     )
     average = np.log(np.mean([np.exp(phi[j, t]) for j in range(12) if j // 2 != 1]))
     assert left_out_average(phi)[k, t] == pytest.approx(average)
+
+
+def test_an_average_without_the_largest_run_is_that_of_the_others() -> None:
+    phi = np.full((8, 3), -40.0)
+    phi[2] = 0.0  # far above the rest: a sum less its share would leave nothing of them
+    assert left_out_average(phi)[[2, 3]] == pytest.approx(np.full((2, 3), -40.0))
+    assert left_out_average(phi)[0] == pytest.approx(np.log(1 / 6), abs=1e-12)
+
+
+def test_a_procedure_that_cannot_be_told_from_another_is_not_resumed(tmp_path) -> None:
+    records, coins = pool(), membership(8, np.arange(60), 0)
+
+    def noisy(x, y, seed, noise):
+        return Subset(3)(x, y, seed)
+
+    with pytest.raises(InputError, match="give it a __repr__"):
+        run_shadows(partial(noisy, noise=3), records, coins, list(range(8)), out=tmp_path)
+    starts = [ConvNetDM(ipc=1, init="public", public=pool(60, seed=seed)) for seed in (0, 0, 1)]
+    assert repr(starts[0]) == repr(starts[1]) != repr(starts[2])
 
 
 def test_few_runs_give_no_nan() -> None:
@@ -208,7 +229,8 @@ def test_canaries_are_appended_and_duplicates_share_a_coin() -> None:
     first = planted.families["duplicated"]
     for c in first:
         copies = np.flatnonzero(planted.groups == c)
-        assert len(copies) == COPIES
+        assert len(copies) == 1 + COPIES
+        assert copies[0] == c < 60, "the pool's own record goes in and out with its copies"
         assert all(np.array_equal(planted.pool.x[c], planted.pool.x[j]) for j in copies)
     blank = planted.pool.x[planted.families["blank"]]
     assert np.ptp(blank, axis=1).max() == 0

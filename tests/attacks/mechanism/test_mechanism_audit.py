@@ -33,6 +33,17 @@ def poisson_epsilon(noise_multiplier, rate, count):
         return PLDAccountant().compose(event).get_epsilon(DELTA)
 
 
+@pytest.mark.parametrize("claimed", [2.0, 7.0])
+def test_without_any_noise_a_claim_never_holds(claimed):
+    """The ceiling is what the very bound shows of a perfect attack: a claim above it cannot be told, one below is violated."""
+    one = audit_one_run(GaussianSum(0.0, np.eye(1000)), claimed, DELTA)
+    many = audit_mechanism(GaussianSum(0.0, ONE), claimed, DELTA, runs=2000)
+    for found, measured in ((one, one.steinke.value), (many, many.guesses.value)):
+        assert found.verdict.outcome == ("violated" if measured > claimed else "cannot tell")
+        assert found.verdict.ceiling == pytest.approx(measured)
+    assert many.guesses.value > 4
+
+
 class NoiseOff(GaussianSum):
     def release(self, include):
         self.noise_multiplier = 0.0

@@ -98,6 +98,12 @@ def bound(value, kind="frequentist"):
     return EpsilonBound(value, 0.999, 1e-5, "Clopper-Pearson", kind)
 
 
+def test_nothing_is_proved_where_the_sides_differ_without_a_release():
+    fair, unfair = verdict(1.0, bound(2.0), 5.0), verdict(1.0, bound(2.0), 5.0, unfair=0.3)
+    assert (fair.outcome, unfair.outcome) == ("violated", "cannot tell")
+    assert "draw the sides by coins" in unfair.sentence
+
+
 @pytest.mark.parametrize(
     ("claimed", "measured", "ceiling", "outcome"),
     [
