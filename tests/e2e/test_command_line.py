@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import dpcond as dpcond_package
 from dpcond import cli
 from dpcond.errors import InputError
 
@@ -113,6 +114,16 @@ def test_bad_input_is_one_line_and_nothing_is_written(arguments, says, tmp_path)
     assert "\n" not in said.strip()
     assert not (tmp_path / "out" / "release").exists()
     assert not (tmp_path / "out" / "ledger.jsonl").exists()
+
+
+def test_python_has_the_settings_of_the_command_line():
+    options = {"frequencies": 16, "steps": 2}
+    data = dpcond_package.load("digits")
+    made = dpcond_package.condense(data, "merf", ipc=1, adjacency="replace_one", noise="discrete", options=options)
+    assert made.privacy["adjacency"] == "replace_one"
+    assert "discrete" in made.privacy["noise"]["source"].lower()
+    with pytest.raises(InputError, match="adjacency"):
+        dpcond_package.condense(data, "merf", adjacency="both")
 
 
 def test_a_setting_that_an_audit_would_not_heed_is_refused(run, tmp_path):
