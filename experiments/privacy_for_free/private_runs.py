@@ -114,6 +114,10 @@ class WallRun:
     def __init__(self, spec: DataSpec, config: Config) -> None:
         self.spec, self.config, self.plan = spec, config, plan(spec, config)
 
+    def __repr__(self) -> str:
+        """The plan holds every setting."""
+        return f"WallRun({self.plan.hash})"
+
     def __call__(self, x: np.ndarray, y: np.ndarray, seed: int) -> ReleaseSet:
         """The release of one run; `seed` is not used, since the wall's noise repeats with no seed."""
         pixels = torch.from_numpy(np.ascontiguousarray(x)).mul(255).round().to(torch.uint8)
