@@ -101,7 +101,7 @@ def audit_procedure(
 
     m = min(len(releases[0]), int(coins.sum(axis=1).min()))
     controls = _controls(m, full, coins, rows, seeds, names or DEFAULT, background, member, phis, seed)
-    single = ~np.isin(rows, kinds.get("duplicated", np.array([], dtype=int)))
+    single = np.bincount(groups)[groups[rows]] == 1
     best, bounds = pooled_bounds({n: p[:, single] for n, p in phis.items()}, member[:, single], wanted, delta, seed)
     results = {}
     for name, score in scores.items():
@@ -128,7 +128,7 @@ def audit_procedure(
         delta=delta,
         families={
             family: {best: matrix_metrics(scores[best][:, at], member[:, at])}
-            for family, indices in {"random": np.setdiff1d(chosen, kinds.get("duplicated", [])), **kinds}.items()
+            for family, indices in {"random": np.intersect1d(chosen, rows[single]), **kinds}.items()
             if (at := np.isin(rows, indices)).any()
         },
         notes=[

@@ -29,8 +29,8 @@ class Canaries:
 def add_canaries(pool: Records, families: tuple[str, ...] = FAMILIES, each: int = 50, seed: int = 0) -> Canaries:
     """Append `each` canaries of every family; "hard" ones are the pool's own most isolated records.
 
-    A duplicated canary's target is the pool's own record, which shares the coin of its copies: with another coin it would stand for
-    them in half of the runs without them. Raises InputError on an unknown family or a pool with too few records.
+    A duplicated canary's first copy is the target. The pool's own record shares its coin: with another one it would stand for the
+    copies in half of the runs without them. Raises InputError on an unknown family or a pool with too few records.
     """
     unknown = [name for name in families if name not in FAMILIES]
     if unknown:
@@ -44,16 +44,11 @@ def add_canaries(pool: Records, families: tuple[str, ...] = FAMILIES, each: int 
             targets[family] = most_isolated(pool, each)
             continue
         rows = rng.choice(len(pool), each, replace=False)
-        if family == "duplicated":
-            targets[family] = np.sort(rows)
-            parts.extend([pool[rows]] * COPIES)
-            groups.extend([rows] * COPIES)
-            size += each * COPIES
-            continue
-        parts.append(_make(family, pool, rows, rng))
-        groups.append(size + np.arange(each))
-        targets[family] = groups[-1]
-        size += each
+        targets[family] = size + np.arange(each)
+        copies = COPIES if family == "duplicated" else 1
+        parts.extend([_make(family, pool, rows, rng)] * copies)
+        groups.extend([rows if family == "duplicated" else targets[family]] * copies)
+        size += each * copies
     return Canaries(join(*parts), np.concatenate(groups), targets)
 
 
