@@ -66,7 +66,9 @@ def ask(tmp_path):
         planned = plan(len(queries), queries[0].dimension)
         ledgers.append(Ledger.create(tmp_path / f"l{len(ledgers)}", planned))
         with ledgers[-1] as ledger:
-            curator = Curator(SPEC, planned, records or toy(), ledger, answers=tmp_path / "a", batch=batch)
+            curator = Curator(
+                SPEC, planned, records or toy(), ledger, answers=tmp_path / f"a{len(ledgers)}", batch=batch
+            )
             return [curator.ask("s", index, query) for index, query in enumerate(queries)]
 
     return run
