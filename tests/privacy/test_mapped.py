@@ -155,5 +155,5 @@ def test_mapped_records_are_the_records(monkeypatch):
 
 def test_only_answers_reach_the_disk(ask, tmp_path):
     ask(GradientSum(head(), 0.3, "g", mapping=Counting()))
-    assert [path.name for path in (tmp_path / "a").iterdir()] == ["s-00000.safetensors"]
-    assert (tmp_path / "a" / "s-00000.safetensors").stat().st_size < 4 * PIXELS.dimension + 512
+    assert [path.name for path in (tmp_path / "a1").iterdir()] == ["s-00000.safetensors"]
+    assert (tmp_path / "a1" / "s-00000.safetensors").stat().st_size < 4 * PIXELS.dimension + 512
