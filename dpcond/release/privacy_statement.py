@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dpcond.errors import InputError
-from dpcond.privacy.certificate import Certificate
+from dpcond.privacy.certificate import Certificate, round_up
 from dpcond.privacy.events import Event, merge
 from dpcond.privacy.plan import Plan
 from dpcond.spec import DataSpec
@@ -96,11 +96,12 @@ def conditions(spec: DataSpec, epsilon: float, delta: float, adjacency: str, quo
     """What the number ε means only together with, one sentence each; none for a plain promise."""
     lines = []
     if spec.class_counts is not None and adjacency == "add_remove":
+        addition = round_up(min(1.0, (1 + math.exp(min(epsilon, 700.0))) * delta), 2)
         lines.append(
             "Exact class counts tell by themselves of a record that changes them. The promise is about all else: with the "
             "counts held fixed, it compares what a record contributes with nothing. Exchanging a record for another of its "
-            f"class is adding and removing: a factor of at most e^{2 * epsilon:.4g} and an addition of at most "
-            f"{min(1.0, (1 + math.exp(min(epsilon, 700.0))) * delta):.2g} (replace_one promises about exchanges)."
+            f"class is adding and removing: a factor of at most e^{round_up(2 * epsilon):g} and an addition of at most "
+            f"{addition:g} (replace_one promises about exchanges)."
         )
     if spec.class_counts is not None and adjacency == "replace_one":
         lines.append(

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from dpcond.data.digits import SPEC as DIGITS
 from dpcond.privacy.certificate import certify
 from dpcond.privacy.ledger import Ledger
 from dpcond.privacy.plan import make_plan
 from dpcond.release import not_private, statement, verify
+from dpcond.release.privacy_statement import conditions
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +181,13 @@ def test_what_the_promise_is_conditional_on_is_stated(run, adjacency, lines):
     assert len(conditional) == 1
     assert ("e^" in conditional[0]) == (adjacency == "add_remove")
     assert sum("worst" in line for line in said[0]) == lines - 1
+
+
+def test_what_an_exchange_costs_is_rounded_up():
+    counted = replace(DIGITS, class_counts=(30,) * DIGITS.num_classes)
+    (line,) = conditions(counted, 0.9997, 1e-5, "add_remove", "exact")
+    assert "at most e^2 and" in line  # 1.9994 to four digits
+    assert "addition of at most 3.8e-05" in line  # 3.717e-05
 
 
 def test_a_release_that_hides_a_condition_is_caught(run, tmp_path):
