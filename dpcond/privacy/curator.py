@@ -36,17 +36,20 @@ class PrivateRecords(Protocol):
 def exact_kernels() -> Iterator[None]:
     """Full float32 and fixed kernels: a row must not depend on how many others are in its batch.
 
-    A caller's autocast ends here, and so do products of matrices in fewer bits: rounding to eight bits after a norm is
-    taken can carry a record over its bound.
+    A caller's autocast ends here, and so do products and convolutions in fewer bits, by whatever setting: rounding to eight
+    bits after a norm is taken can carry a record over its bound.
     """
+    on: Any = torch.backends
+    settings = [
+        (op, "fp32_precision", "ieee") for op in (on.mkldnn.matmul, on.mkldnn.conv, on.cuda.matmul, on.cudnn.conv)
+    ]
+    settings += [(on.cudnn, "enabled", True), (on.cudnn, "benchmark", False), (on.cudnn, "deterministic", True)]
     with ExitStack() as stack:
         for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
             stack.enter_context(torch.autocast(device, enabled=False))
-        stack.enter_context(
-            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-        )
-        stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
-        torch.set_float32_matmul_precision("highest")
+        for where, name, value in settings:
+            stack.callback(setattr, where, name, getattr(where, name))
+            setattr(where, name, value)
         yield
 
 

@@ -31,7 +31,7 @@ from dpcond.privacy.gradients import LINEAR, Loss, clipped_gradient_sum, trainab
 from dpcond.privacy.isolation import refuse_coupling, refuse_coupling_in
 
 Statistic = Callable[[Tensor], Tensor]
-LEAST = 0.05
+LEAST = 0.05  # of what a feature sees of a record, before its centre and projection
 
 
 class Query(ABC):
@@ -329,9 +329,8 @@ class Moments(Query):
         if grid is None or not clip:
             return self._packed(rows.T @ rows, rows.T @ labels)
         total = torch.zeros(self.shape, dtype=rows.dtype, device=rows.device)
-        for row, label in zip(
-            rows, labels, strict=True
-        ):  # every record's own moments are rounded before they are summed
+        for row, label in zip(rows, labels, strict=True):
+            # rounded record by record, before they are summed
             packed = self._packed(torch.outer(row, row), torch.outer(row, label))
             total += clip_rows(packed[None], self.record_norm(), grid=grid)[0]
         return total

@@ -1,11 +1,13 @@
 """The curator: planned queries only, kept answers, and a fake twin without data."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from torch.nn.functional import conv2d
 
 from dpcond.errors import AnswerLost, BudgetError, InputError, LedgerError
 from dpcond.privacy.curator import Curator
@@ -34,25 +36,45 @@ def test_what_is_not_planned_is_refused(tmp_path):
             curator.ask("s", 2, PIXELS)
 
 
-def test_the_wall_computes_in_float32_whatever_its_caller_does(tmp_path):
+CALLERS = {
+    "autocast": lambda stack: stack.enter_context(torch.autocast("cpu", torch.bfloat16)),
+    "legacy setting": lambda stack: setting(stack, torch, "float32_matmul_precision", "medium"),
+    "products": lambda stack: setting(stack, torch.backends.mkldnn.matmul, "fp32_precision", "bf16"),
+    "convolutions": lambda stack: setting(stack, torch.backends.mkldnn.conv, "fp32_precision", "bf16"),
+}
+
+
+def setting(stack, where, name, value):
+    if where is torch:
+        stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+        return torch.set_float32_matmul_precision(value)
+    stack.callback(setattr, where, name, getattr(where, name))
+    return setattr(where, name, value)
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_the_wall_computes_in_float32_whatever_its_caller_does(caller, tmp_path):
     """Rounded to bfloat16, a gradient in closed form would exceed its clipping norm by more than the hair left for it."""
-    seen = []
+    generator, errors = torch.Generator().manual_seed(0), []
+    matrix, kernel = torch.randn(64, 64, generator=generator), torch.randn(1, 1, 3, 3, generator=generator)
 
     def statistic(x):
-        rows = x.flatten(1) @ torch.eye(x[0].numel())
-        seen.append((rows.dtype, torch.get_float32_matmul_precision()))
-        return rows
+        products, filtered = x.flatten(1) @ matrix, conv2d(x, kernel, padding=1)
+        exact = x.double().flatten(1) @ matrix.double(), conv2d(x.double(), kernel.double(), padding=1)
+        errors.extend(float((a - b).abs().max()) for a, b in zip((products, filtered), exact, strict=True))
+        return products
+
+    def settings():
+        return [op.fp32_precision for op in (torch.backends.mkldnn.matmul, torch.backends.mkldnn.conv)]
 
     query = ClassSums(Feature(statistic, PIXELS.feature.width, 1.0), PIXELS.classes, "products")
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
-    try:
-        with Ledger.create(tmp_path / "l", plan_of()) as ledger, torch.autocast("cpu", torch.bfloat16):
-            Curator(SPEC, plan_of(), toy(), ledger).ask("s", 0, query)
-        assert torch.get_float32_matmul_precision() == "medium", "the caller's setting is given back"
-    finally:
-        torch.set_float32_matmul_precision(before)
-    assert set(seen) == {(torch.float32, "highest")}
+    with Ledger.create(tmp_path / "l", plan_of()) as ledger, ExitStack() as stack:
+        CALLERS[caller](stack)
+        before = settings()
+        Curator(SPEC, plan_of(), toy(), ledger).ask("s", 0, query)
+        assert settings() == before, "the caller's settings are given back"
+    assert errors
+    assert max(errors) < 1e-4
 
 
 def test_a_kept_answer_is_returned_as_it_was_and_costs_nothing(tmp_path):
