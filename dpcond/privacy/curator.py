@@ -40,7 +40,7 @@ def exact_kernels() -> Iterator[None]:
     bits after a norm is taken can carry a record over its bound.
     """
     on: Any = torch.backends
-    settings = [
+    settings: list[tuple[Any, str, Any]] = [
         (op, "fp32_precision", "ieee") for op in (on.mkldnn.matmul, on.mkldnn.conv, on.cuda.matmul, on.cudnn.conv)
     ]
     settings += [(on.cudnn, "enabled", True), (on.cudnn, "benchmark", False), (on.cudnn, "deterministic", True)]
