@@ -93,8 +93,8 @@ def audit(
     results, unfair = {}, 0.0
     for name, (own, subset, nothing) in scores.items():
         checked(name, own, len(candidates))
-        ranks = np.random.default_rng(seed).permutation(len(nothing))  # of ties at random: a control may have many
-        ranks = np.lexsort((ranks, nothing)).argsort().astype(float)
+        ties = np.random.default_rng(seed).permutation(len(nothing))  # a control may have many: broken at random
+        ranks = np.lexsort((ties, nothing)).argsort().astype(float)
         unfair = max(unfair, one_run_bounds(ranks, included, delta, len(scores), seed=seed)[0].value)
         controls = _controls(subset, nothing, included, drawn)
         bounds = one_run_bounds(own, included, delta, len(scores), seed=seed)
