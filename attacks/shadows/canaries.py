@@ -30,7 +30,8 @@ def add_canaries(pool: Records, families: tuple[str, ...] = FAMILIES, each: int 
     """Append `each` canaries of every family; "hard" ones are the pool's own most isolated records.
 
     A duplicated canary's first copy is the target. The pool's own record shares its coin: with another one it would stand for the
-    copies in half of the runs without them. Raises InputError on an unknown family or a pool with too few records.
+    copies in half of the runs without them. The source of a mislabelled one stays, with a coin of its own.
+    Raises InputError on an unknown family or a pool with too few records.
     """
     unknown = [name for name in families if name not in FAMILIES]
     if unknown:

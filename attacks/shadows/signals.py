@@ -21,7 +21,8 @@ def signals(
 ) -> dict[str, np.ndarray]:
     """φ [K, T] by name, from the releases alone; with `students` > 0 also from students trained on each release.
 
-    The reference of these scores is the pool itself, which holds members and others alike. Raises InputError on NaN or constant φ.
+    The reference of these scores is the pool itself, which holds members and others alike, the targets too: a score calibrated by the
+    distance to it is the plain one, and the comparison between runs calibrates each record anyway. Raises InputError on NaN or constant φ.
     """
     phis = {name: _signal(name, targets, releases, background) for name in names}
     if students > 0:
