@@ -34,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run.add_argument("--models", help="e.g. convnet; default: all of the row")
     run.add_argument("--labels", choices=("hard", "soft"), help="default: both, where a release has both")
     run.add_argument("--out", type=Path, default=Path("runs/leaderboard"), help="folder of the runs")
+    run.add_argument(
+        "--results", type=Path, help="folder of the numbers; seeds found there count as done; default: those kept here"
+    )
     run.add_argument("--data-root", type=Path)
     run.add_argument("--device", default="auto")
     commands.add_parser("table", help="write the tables of README.md")
@@ -59,7 +62,7 @@ def _seeds(text: str) -> tuple[int, ...]:
 def _run(given: argparse.Namespace) -> int:
     """Every row that can be run is run; those that cannot are named."""
     from experiments.leaderboard.measuring import KINDS, NotVerified
-    from experiments.leaderboard.results import run_row
+    from experiments.leaderboard.results import RESULTS, run_row
     from experiments.leaderboard.row import chosen
 
     seeds = _seeds(given.seeds) if given.seeds else None
@@ -80,6 +83,7 @@ def _run(given: argparse.Namespace) -> int:
                 labels=(given.labels,) if given.labels else KINDS,
                 root=given.data_root,
                 device=given.device,
+                results=given.results or RESULTS,
                 say=say,
             )
         except (InputError, AnswerLost, NotVerified) as error:

@@ -131,7 +131,7 @@ def section(rows: Mapping[str, Row], results: Mapping[str, Any]) -> str:
         )
         parts.append(
             f"{picture}{curve.title}, accuracy over {curve.axis}: {measured} of {len(data)} points measured, protocol "
-            f"*{curve.protocol}*{teacher}{versions} ([data](figures/{curve.name}.json))."
+            f"*{curve.protocol}*{teacher}; a point without a bar is one seed's{versions} ([data](figures/{curve.name}.json))."
         )
     return "\n\n".join(parts) + tables.missing(rows, results, "curve")
 

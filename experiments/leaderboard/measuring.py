@@ -60,7 +60,7 @@ def measure(
     path = folder / "run" / "release"
     if found and not (path.exists() and fingerprint(path) == found["release"]):
         raise InputError(
-            f"{path}: not the release of results/{row.name}.json, seed {seed}; bring it back, or remove the seed there"
+            f"{path}: not the release that seed {seed} of {row.name} was measured on; bring it back, or measure anew with --results DIR"
         )
     release = _checked(row, seed, data, path, device)
     if not found:

@@ -133,7 +133,9 @@ def _seeds(path: Path, row: Row) -> dict[int, Found]:
     result = json.loads(path.read_text())
     other = mismatch(row, result)
     if other:
-        raise InputError(f"{path}: measured with another {other[0]} than row {row.name} has now; remove it first")
+        raise InputError(
+            f"{path}: measured with another {other[0]} than row {row.name} has now; name another folder with --results"
+        )
     return {one["seed"]: one for one in result["runs"]}
 
 
@@ -143,7 +145,7 @@ def _refuse_mixture(path: Path, row: Row, found: dict[int, Found], data: Data) -
         if "plan_hash" in one and one["plan_hash"] != plan(data.spec, row.config(seed)).hash:
             raise InputError(
                 f"{path}: seed {seed} was condensed by an earlier version, with another plan than row {row.name} has now; "
-                "move the file away to measure every seed anew"
+                "to measure every seed anew, name another folder with --results"
             )
 
 

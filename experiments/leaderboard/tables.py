@@ -219,7 +219,8 @@ def missing(rows: Rows, results: Results, section: str, also: tuple[str, ...] = 
     commands = [
         f"python -m experiments.leaderboard run {' '.join(_by_file(names))}{how}" for how, names in lacking.items()
     ]
-    return "\n\nNot run, or not all seeds and networks:\n\n```\n" + "\n".join(commands) + "\n```"
+    said = "Not run, or not all seeds and networks (a row of an [earlier version](#which-version-a-row-is-of) anew, with `--results DIR`):"
+    return f"\n\n{said}\n\n```\n" + "\n".join(commands) + "\n```"
 
 
 def same_setting(row: Row, results: Results) -> Result | None:

@@ -11,8 +11,9 @@ import pytest
 from dpcond.errors import InputError
 from dpcond.release import verify
 from experiments.leaderboard import measuring
+from experiments.leaderboard.__main__ import main
 from experiments.leaderboard.cells import accuracy
-from experiments.leaderboard.results import run_row
+from experiments.leaderboard.results import RESULTS, run_row
 from experiments.leaderboard.row import read_file
 
 
@@ -170,3 +171,16 @@ def test_real_records_are_stamped_not_private(run, rows):
     result, _ = run(seeds=(0,))
     assert (result["private"], result["verified"], result["epsilon"]) == (False, None, None)
     assert result["epsilon_by_accountant"] == {}
+
+
+def test_a_row_is_measured_anew_into_another_folder(tmp_path, monkeypatch):
+    """Seeds kept with the code count as done there, and only there."""
+    row = 'section = "frontier"\ndata = "digits"\nmethod = "random-real"\nprivacy = "none"\nipc = 10\nprotocol = "quick"\nseeds = [0]\n'
+    (tmp_path / "digits-real.toml").write_text(row)
+    monkeypatch.setattr(measuring, "judge", lambda *a: {"accuracy": 0.5, "protocol": {"name": "quick"}, "seconds": 1.0})
+    for folder in ("first", "second", "first"):
+        arguments = ["run", str(tmp_path / "digits-real.toml"), "--results", str(tmp_path / folder)]
+        assert main([*arguments, "--out", str(tmp_path / "runs")]) == 0
+    kept = [json.loads((tmp_path / folder / "digits-real.json").read_text()) for folder in ("first", "second")]
+    assert [one["accuracy"]["values"] for one in kept] == [[0.5], [0.5]]
+    assert not (RESULTS / "digits-real.json").exists()
