@@ -22,7 +22,12 @@ def audit(
     release: Annotated[Path | None, typer.Option(help="released set: .npz, .safetensors, or a folder with one")] = None,
     reference: Annotated[Path | None, typer.Option(help=".npz of other records; else half of the non-members")] = None,
     pool: Annotated[Path | None, typer.Option(help=".npz of candidates, for threat procedure")] = None,
-    procedure: Annotated[str, typer.Option(help="verbatim, subset, linear_dm or convnet_dm")] = "convnet_dm",
+    procedure: Annotated[
+        str,
+        typer.Option(
+            help="verbatim, subset, class_subset, linear_dm, convnet_dm, gradient_matching or kernel_inducing"
+        ),
+    ] = "convnet_dm",
     option: Annotated[list[str] | None, typer.Option(help="of the procedure, as name=value; repeat")] = None,
     threat: Annotated[str, typer.Option(help="release, student or procedure")] = "release",
     attacks: Annotated[str | None, typer.Option(help="names with commas between; all by default")] = None,
@@ -42,8 +47,9 @@ def audit(
     out: Annotated[Path, typer.Option(help="folder for audit.json and audit.html")] = Path("audit"),
 ) -> None:
     """Audit a released set, or the procedure that makes one, by membership inference."""
-    if (out / "audit.json").exists():
-        raise InputError(f"{out}: holds an audit already; name another folder")
+    from attacks.report.report import check_free
+
+    check_free(out)
     names = None if attacks is None else [name.strip() for name in attacks.split(",") if name.strip()]
     if threat == "procedure":
         from attacks.procedure_audit import audit_procedure

@@ -17,6 +17,7 @@ from attacks.scores.background import Background
 from attacks.statistics import power, verdict
 
 FEWEST = 20  # members, and as many non-members
+ENOUGH = 2  # members released as they are, for a control of them
 EXPOSED = 20
 THREATS = {
     "release": (
@@ -83,6 +84,10 @@ def audit(
         raise InputError(f"trained_on={n}: fewer than the {len(inside)} members; give the number of all that went in")
     m = min(len(released), n, len(known))
     verbatim, drawn = _naive(m, n, inside, known, seed)
+    if (found := int(drawn.sum())) < ENOUGH:
+        notes.append(
+            f"No control of members released as they are: of {m} such records {found} would be among the {len(inside)} audited of {n}. More members show it."
+        )
     null = Subset(m)(known.x, known.y, seed)
     skipped: dict[str, str] = {}
     if threat == "release":
@@ -222,7 +227,11 @@ def _controls(subset: np.ndarray, null: np.ndarray, included: np.ndarray, drawn:
         "verbatim": (subset[released], subset[~included]),
         "null": (null[included], null[~included]),
     }
-    return {name: metrics(*sides) for name, sides in cases.items() if np.ptp(np.concatenate(sides)) > 0}
+    return {
+        name: metrics(*sides)
+        for name, sides in cases.items()
+        if len(sides[0]) >= ENOUGH and np.ptp(np.concatenate(sides)) > 0
+    }
 
 
 def _exposed(scores: dict[str, np.ndarray], included: np.ndarray) -> list[dict[str, object]]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from attacks.errors import InputError as AttackInputError
 from attacks.release_set import ReleaseSet
+from attacks.report.report import check_free
 from dpcond.config import Config, load_config
 from dpcond.data import Data, Records
 from dpcond.decoding import denormalize
@@ -71,14 +72,13 @@ def audit_release(
         raise InputError(f"threat {threat!r} is unknown: choose from {', '.join(THREATS)}")
     if settings and threat != "procedure":
         raise InputError(f"--set {settings[0]}: nothing is condensed anew under threat {threat!r}; leave it out")
-    if (out / "audit.json").exists():
-        raise InputError(f"{out} holds an audit already; give another folder (--out)")
     release = Release.load(path)
     if threat == "procedure" and "made_from" in release.privacy:
         raise InputError(f"{path} was made from another release: audit the procedure that asked the data, that one's")
     claimed = release.epsilon if release.private else None
     delta = release.privacy["delta"] or 1e-5
     try:
+        check_free(out)
         if threat == "mechanism":
             return _audit_mechanism(release, runs, out)
         chosen = np.random.default_rng(seed).permutation(len(data.records))[:members]

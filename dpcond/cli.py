@@ -60,10 +60,19 @@ PRIVACY = Annotated[
     ),
 ]
 NOISE = Annotated[str | None, typer.Option(help="gaussian (default), or discrete: hardened against float attacks.")]
-IPC = Annotated[int | None, typer.Option(help="Synthetic records per class. Default 10.")]
+IPC = Annotated[
+    int | None,
+    typer.Option(help="Synthetic records per class. Default 10. In colour, taught stores four examples in each."),
+]
 SEED = Annotated[int | None, typer.Option(help="Public seed of networks and initialisation; never of noise.")]
 DEVICE = Annotated[str | None, typer.Option(help="cpu, cuda or auto (default).")]
-CONFIG = Annotated[Path | None, typer.Option("--config", help="TOML file with any of these settings.")]
+CONFIG = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="TOML file: method, ipc, seed, minutes, [privacy] (mode, epsilon, ...), [options] of the method, [engine].",
+    ),
+]
 SET = Annotated[
     list[str] | None,
     typer.Option(
@@ -96,8 +105,14 @@ def _load(
 ) -> Data:
     from dpcond.data import load
 
+    if _is_release(data):
+        raise InputError(f"{data} is a release: --data is the data that it was made from")
     declared = _classes(classes)
     return load(data, root, public_counts=counts, records=records, classes=declared, schema=schema, test=test)
+
+
+def _is_release(data: str) -> bool:
+    return (Path(data) / "manifest.json").is_file()
 
 
 def _classes(text: str | None) -> int | list[str] | None:
@@ -242,8 +257,8 @@ def plan_command(
     config: CONFIG = None,
     set_: SET = None,
 ) -> None:
-    """Show what a run would ask, with which noise, for how much of the budget. Spends nothing; of your own files, only
-    their shape is used."""
+    """Show what a run would ask, with which noise, for how much of the budget. Spends nothing; your own files are read
+    and checked, and only what is declared of them is used."""
     from dpcond.data import describe_spec
     from dpcond.pipeline import outlook, plan
     from dpcond.privacy.certificate import certify
@@ -261,6 +276,10 @@ def plan_command(
         seed=seed,
         device=device,
     )
+    if _is_release(data):
+        raise InputError(
+            f"{data} is a release: condensing it with --privacy free asks nothing of records, so there is no plan"
+        )
     spec = describe_spec(
         data, data_root, public_counts=public_counts, records=records, classes=_classes(classes), schema=schema
     )
@@ -303,7 +322,9 @@ def condense(
     public_counts: COUNTS = False,
     config: CONFIG = None,
     set_: SET = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in OUT.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the interrupted run in OUT; there must be one.")
+    ] = False,
 ) -> None:
     """Condense a dataset under a privacy budget and write the release."""
     from dpcond.pipeline import run
@@ -326,7 +347,11 @@ def condense(
         raise InputError(
             "--privacy free: a release declares its data itself; leave --records, --classes and the like out"
         )
-    if not free and (Path(data) / "manifest.json").is_file():
+    if resume and not free and not (out / "ledger.jsonl").is_file():
+        raise InputError(
+            f"{out} holds no interrupted run to go on with: check the folder, or leave --resume out to start one"
+        )
+    if not free and _is_release(data):
         raise InputError(f"{data} is a release: condense it once more, at no cost, with --privacy free")
     loaded = data if free else _load(data, data_root, records, classes, schema, public_counts)
     try:
@@ -365,7 +390,12 @@ def evaluate(
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Networks trained per model.")] = 5,
-    baselines: Annotated[bool, typer.Option(help="Train the baselines too (they read real data).")] = True,
+    baselines: Annotated[
+        bool,
+        typer.Option(
+            help="Train the baselines too. They read real data, two of them at epsilon each: to publish them costs three times epsilon."
+        ),
+    ] = True,
     device: DEVICE = None,
     test_data: TEST = None,
     records: RECORDS = None,
@@ -405,13 +435,17 @@ def _write_json(path: Path, value: Any) -> None:
 @app.command()
 def verify(release: Annotated[Path, typer.Argument(help="A release folder.")]) -> None:
     """Check a release: hashes, ledger, and epsilon recomputed from the ledger alone. Status 1 if anything fails."""
+    from dpcond.release import Release
     from dpcond.release import verify as check
+    from dpcond.release.privacy_statement import in_words
 
+    if not release.is_dir():
+        raise InputError(f"{release}: no such folder; a release is RUN/release")
     report = check(release)
     _table(
         str(release), [{"check": c.name, "holds": "yes" if c.ok else "NO", "found": c.detail} for c in report.checks]
     )
-    typer.echo("verified" if report.ok else "NOT VERIFIED")
+    typer.echo(f"verified: {in_words(Release.load(release).privacy)}" if report.ok else "NOT VERIFIED")
     if not report.ok:
         raise typer.Exit(1)
 
@@ -447,7 +481,9 @@ def audit(
         typer.Option("--set", help="A change to what is condensed anew (procedure), e.g. --set steps=500. Repeatable."),
     ] = None,
 ) -> None:
-    """Attack a release, its procedure or the wall itself, and hold the claimed epsilon against what was measured."""
+    """Attack a release, its procedure or the wall itself, and hold the claimed epsilon against what was measured.
+
+    Threat mechanism attacks one full-data answer of the wall at the release's epsilon, not the plan that dpcond verify checks."""
     from dpcond.auditing import audit_release
 
     loaded = _load(data, data_root, records, classes, schema, test=test_data)

@@ -268,7 +268,8 @@ def _run(
             ledger.events(),
             certify(planned.events(), planned.delta, planned.adjacency),
             spec,
-            noise=f"{NOISE_WORDS[planned.public['noise']]}; entropy: {planned.public['entropy']}",
+            noise=NOISE_WORDS[planned.public["noise"]]
+            + (f"; entropy: {planned.public['entropy']}" if planned.private else ""),
             noise_private=planned.private and source.entropy.private,
         )
         return Release(x, y, spec, promise, method, _about(planned), soft_labels, ledger.path)
@@ -371,7 +372,7 @@ def _open(folder: Path, planned: Plan, resume: bool) -> Ledger:
     path = folder / "ledger.jsonl"
     if resume and path.exists():
         return Ledger.resume(path, planned)
-    if folder.exists() and any(folder.iterdir()):
+    if folder.is_dir() and any(folder.iterdir()):
         fix = "to go on with it, resume (--resume, resume=True)" if path.exists() else "give a new or empty folder"
         raise InputError(f"{folder} is not empty: {fix}")
     try:

@@ -1,6 +1,7 @@
 """The result of an audit, everything in it."""
 
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,17 +62,25 @@ class Report:
     def save(self, out: str | Path, images: list[str] | None = None) -> Path:
         """Write audit.json and audit.html to the folder; `images` (data: URIs of exposed records) only if asked for.
 
-        Raises InputError if an audit lies there already.
+        Raises InputError if an audit lies there already, or nothing can be written.
         """
         from attacks.report.html import render
 
         folder = Path(out)
-        if (folder / "audit.json").exists():
-            raise InputError(f"{folder}: holds an audit already; name another folder")
+        check_free(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "audit.html").write_text(render(self, images or []), encoding="utf-8")
         (folder / "audit.json").write_text(json.dumps(self.to_json(), indent=1, default=_plain), encoding="utf-8")
         return folder
+
+
+def check_free(folder: Path) -> None:
+    """Raise InputError if an audit lies there already, or nothing can be written: asked before an audit, not only after it."""
+    if (folder / "audit.json").exists():
+        raise InputError(f"{folder}: holds an audit already; give another folder (--out)")
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise InputError(f"cannot write {folder}: {there} is no folder that can be written; give another (--out)")
 
 
 def _plain(value: Any) -> Any:

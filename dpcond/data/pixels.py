@@ -70,6 +70,6 @@ def as_uint8_images(x: NDArray[np.generic], name: str) -> Pixels:
     if not np.isfinite(values).all():
         raise InputError(f"{name}: x holds NaN or infinite pixels; replace them or drop those records")
     if values.size and (values.min() < 0 or values.max() > 1):
-        wrong = values.min() if values.min() < 0 else values.max()
-        raise InputError(f"{name}: pixel value {wrong:g} is outside [0, 1]; scale floats to [0, 1] or store uint8")
+        place = int(((values < 0) | (values > 1)).reshape(len(values), -1).any(axis=1).argmax())
+        raise InputError(f"{name}: a pixel of image {place} is outside [0, 1]; scale floats to [0, 1] or store uint8")
     return np.rint(values * 255).astype(np.uint8)

@@ -47,9 +47,11 @@ class Records:
                 f"{spec.name}: labels are {y.dtype} of shape {tuple(y.shape)}, expected int64, one per record"
             )
         if len(y) and (int(y.min()) < 0 or int(y.max()) >= spec.num_classes):
-            wrong = int(y.min()) if int(y.min()) < 0 else int(y.max())
+            place = int(
+                ((y < 0) | (y >= spec.num_classes)).nonzero()[0]
+            )  # errors end up in logs: not what is in the record
             raise InputError(
-                f"{spec.name}: label {wrong} is outside the {spec.num_classes} declared classes "
+                f"{spec.name}: the label of record {place} is outside the {spec.num_classes} declared classes "
                 f"(0..{spec.num_classes - 1}); declare every class or drop those records"
             )
         # The comparison is false for NaN, so NaN is refused with the rest.
@@ -120,9 +122,11 @@ def label_indices(y: NDArray[np.generic], spec: DataSpec) -> NDArray[np.int64]:
     if y.dtype.kind in "OUS":
         index = {name: i for i, name in enumerate(spec.classes)}
         names = [v.decode() if isinstance(v, bytes) else v for v in y.tolist()]
-        unknown = next((v for v in names if v not in index), None)
-        if unknown is not None or None in names:
+        unknown = next((place for place, v in enumerate(names) if v not in index), None)
+        if unknown is not None:
             declared = ", ".join(spec.classes)
-            raise InputError(f"{spec.name}: label {unknown!r} is not one of the declared classes ({declared})")
+            raise InputError(
+                f"{spec.name}: the label of record {unknown} is not one of the declared classes ({declared})"
+            )
         return np.array([index[v] for v in names], dtype=np.int64)
     raise InputError(f"{spec.name}: labels are {y.dtype}; expected whole numbers or class names")

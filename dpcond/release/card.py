@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from dpcond.privacy.certificate import round_up
 from dpcond.release.privacy_statement import epsilon_of, in_words
 from dpcond.spec import DataSpec
 
@@ -34,7 +35,8 @@ def render(spec: DataSpec, privacy: dict[str, Any], method: str, options: dict[s
             promise=in_words(privacy),
             private=finite,
             factor=f"{math.exp(epsilon):.4g}" if epsilon < 700 else "astronomical",
-            confidence=f"{100 / (1 + math.exp(-epsilon)):.4g}",
+            confidence=sure(epsilon),
+            pair=of_two(epsilon, privacy["delta"]),
             counts_public=spec.class_counts is not None,
             stages=privacy.get("plan", {}).get("stages", []),
             chosen=privacy.get("plan", {}).get("public", {}).get("chosen"),
@@ -44,3 +46,18 @@ def render(spec: DataSpec, privacy: dict[str, Any], method: str, options: dict[s
         )
         .encode()
     )
+
+
+def sure(epsilon: float) -> str:
+    """How sure, in %, a wager at even odds may become, rounded up and never to certainty."""
+    doubt = 100 / (1 + math.exp(min(epsilon, 700.0)))  # 100 % less the confidence
+    if doubt < 1e-6:
+        return "more than 99.999999"
+    digits = max(1, 1 - math.floor(math.log10(doubt)))
+    return f"{100 - math.floor(doubt * 10**digits) / 10**digits:.{digits}f}"
+
+
+def of_two(epsilon: float, delta: float) -> str:
+    """The promise to two records of one person: ``ε = 2 (δ = 3.8e-05)`` (Dwork & Roth 2014, theorem 2.2, with δ)."""
+    addition = min(1.0, (1 + math.exp(min(epsilon, 700.0))) * delta)
+    return f"ε = {round_up(2 * epsilon):g} (δ = {round_up(addition, 2):g})"

@@ -68,15 +68,16 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=1, help="networks trained per release")
     parser.add_argument("--protocol", default="dc")
     parser.add_argument("--runs", type=Path, default=Path("runs/first_numbers"))
-    parser.add_argument("--out", type=Path, default=HERE / "results.json")
+    parser.add_argument("--out", type=Path, default=HERE / "results.json", help="rows of these methods are replaced")
     given = parser.parse_args()
     given.runs.mkdir(parents=True, exist_ok=True)
     data = dpcond.load("fashion-mnist", given.data_root, public_counts=True)
-    rows = []
+    rows = json.loads(given.out.read_text()) if given.out.exists() else []
     for method in given.methods.split(","):
         found = [one(data, method, s, given.protocol, given.runs, given.networks) for s in range(given.seeds)]
         per_seed = [statistics.fmean(f["accuracies"]) for f in found]
         seconds = [f["condense_seconds"] for f in found if f["condense_seconds"] is not None]
+        rows = [row for row in rows if (row["method"], row["protocol"]) != (method, given.protocol)]
         rows.append(
             {
                 k: found[0][k]

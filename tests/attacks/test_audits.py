@@ -65,6 +65,10 @@ def test_members_that_are_a_part_of_what_went_in_are_held_to_the_line_of_all() -
     report = attacks.audit(release, members, others, known, attacks=["dcr"], trained_on=2000)
     assert report.subset_line == 100 / 2000
     assert report.attacks["dcr"].controls["subset"].auc.high < 0.65
+    two = ReleaseSet(release.x[:2], release.y[:2])
+    few = attacks.audit(two, members, others, known, attacks=["dcr"], trained_on=50_000)
+    assert "verbatim" not in few.attacks["dcr"].controls  # of two records of 50,000 none is likely to be audited
+    assert any("No control of members released as they are" in note for note in few.notes)
     with pytest.raises(attacks.InputError, match="trained_on=100"):
         attacks.audit(release, members, others, known, trained_on=100)
 

@@ -40,7 +40,7 @@ def run(tmp_path_factory):
 def test_condense_writes_a_release_that_verifies(run):
     status, said = dpcond("verify", run / "release")
     assert status == 0
-    assert "verified" in said
+    assert "verified: ε = " in said
     assert json.loads((run / "release" / "privacy.json").read_text())["epsilon"] <= 1.0
     assert (run / "release" / "preview.png").read_bytes().startswith(b"\x89PNG")
 
@@ -166,6 +166,21 @@ def test_a_resumed_run_with_a_changed_budget_is_refused(run, tmp_path):
     assert (out / "ledger.jsonl").read_bytes() == before
 
 
+def test_what_is_no_folder_no_run_or_the_wrong_thing_is_one_line(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    for arguments, says in (
+        (("condense", "--data", "digits", *SMALL, "--out", tmp_path / "file"), "nothing was spent"),
+        (("condense", "--data", "digits", *SMALL, "--out", tmp_path / "new", "--resume"), "no interrupted run"),
+        (("verify", tmp_path / "nothing"), "no such folder"),
+        (("plan", "--data", run / "release", "--privacy", "free"), "there is no plan"),
+        (("evaluate", run / "release", "--data", run / "release"), "is a release"),
+        (("audit", run / "release", "--data", "digits", "--out", tmp_path / "file" / "audit"), "cannot write"),
+    ):
+        status, said = dpcond(*arguments)
+        assert (status, says in said.replace("\n", "")) == (2, True), said
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_read_only_folder_is_refused_before_anything_is_spent(tmp_path):
     if os.geteuid() == 0:
         target = tmp_path / "file"
@@ -189,8 +204,9 @@ def test_without_privacy_equal_seeds_give_equal_bytes(tmp_path):
             name
         )
     assert "NOT PRIVATE" in (tmp_path / "a" / "release" / "card.md").read_text()
-    status, _ = dpcond("verify", tmp_path / "a" / "release")
-    assert status == 0
+    assert "noisy answer" not in (tmp_path / "a" / "release" / "card.md").read_text()
+    status, said = dpcond("verify", tmp_path / "a" / "release")
+    assert (status, "verified: NOT PRIVATE" in said) == (0, True)
 
 
 def test_help_answers_without_loading_torch():
@@ -216,8 +232,9 @@ def test_killed_anywhere_a_run_resumes_and_never_spends_more_than_planned(tmp_pa
     options = ["--method", "dm", "--ipc", "1", "--set", "networks=30", "--set", "width=4", "--set", "steps=20"]
     command = [sys.executable, "-m", "dpcond.cli", "condense", "--data", "digits", *options, "--out", str(out)]
     for wanted in (2, 11, 24):
-        process = subprocess.Popen([*command, "--resume"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         ledger = out / "ledger.jsonl"
+        go_on = ["--resume"] if ledger.exists() else []
+        process = subprocess.Popen([*command, *go_on], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
             if ledger.exists() and ledger.read_bytes().count(b'"charge"') >= wanted:
