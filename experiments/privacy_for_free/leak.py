@@ -35,13 +35,20 @@ def phi_of(result: CellResult, signal: str, rows: np.ndarray) -> np.ndarray:
     return signals((signal,), result.pool[rows], result.releases, Background(result.pool), 0, 0)[signal]
 
 
-def attack_scores(result: CellResult, attack: str, rows: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Membership scores [K, T]: "loss", "lira" (both on students), or "method:signal" as attacks.shadows.compare names them."""
+def attack_scores(
+    result: CellResult, attack: str, rows: np.ndarray, seed: int = 0, runs: np.ndarray | None = None
+) -> np.ndarray:
+    """Membership scores [K, T]: "loss", "lira" (both on students), or "method:signal" as attacks.shadows.compare names them.
+
+    `runs`, whole pairs of them, are the only ones that an attacker then knows and attacks (booleans [all runs]).
+    """
     if attack == "loss":
         return -np.logaddexp(0.0, -result.phi[:, rows])
     method, _, signal = (attack if ":" in attack else f"{attack}_online:student").partition(":")
-    phi = phi_of(result, signal, rows)
-    return compare({signal: phi}, result.member[:, rows], [(method, signal)], seed)[f"{method}:{signal}"]
+    phi, member = phi_of(result, signal, rows), result.member[:, rows]
+    if runs is not None:
+        phi, member = phi[runs], member[runs]
+    return compare({signal: phi}, member, [(method, signal)], seed)[f"{method}:{signal}"]
 
 
 def measure(
@@ -76,8 +83,8 @@ def flat_rates(found: Metrics, n_in: int, n_out: int) -> dict[str, Any]:
 
 
 def reach(row: dict[str, Any]) -> str:
-    """What an audit of this size could have seen, in words."""
-    return power(row["n_in"], row["n_out"]).sentence
+    """What an audit of this size could have seen at best, in words."""
+    return f"If scores were independent: {power(row['n_in'], row['n_out']).sentence}"
 
 
 def curve(name: str, roc: dict[str, list[float]]) -> Series:

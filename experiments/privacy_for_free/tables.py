@@ -10,6 +10,7 @@ WORDS = {
     "auc": "AUC",
     "tpr_1pct": "TPR at FPR 1%",
     "tpr_01pct": "TPR at FPR 0.1%",
+    "tpr_network": "the same, network alone",
     "subset_rate": "m/n",
     "n_in": "member scores",
     "n_out": "stranger scores",

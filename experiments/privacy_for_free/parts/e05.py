@@ -36,6 +36,15 @@ def run(frame: Frame) -> Part:
             for init in ("member", "nonmember", "public", "noise", "mean")
         )
         + f"; m/n is {member['subset_rate']:.1%}.",
+        "From members and from other records: "
+        + ", ".join(
+            f"{method} {m['tpr_1pct']:.2%} and {o['tpr_1pct']:.2%}"
+            for method in dict.fromkeys(cell.method for cell in cells)
+            for m, o in [
+                [found[Cell(profile.focus, method, profile.few, i), release][0] for i in ("member", "nonmember")]
+            ]  # type: ignore[arg-type]
+        )
+        + ".",
         f"Through a student: member {of('member', student)['tpr_1pct']:.2%}, public {of('public', student)['tpr_1pct']:.2%}.",
         f"Of {len(others)} settings that do not start from members, {sum(row['tpr_1pct_low'] > 0.01 for row in others)} "
         "have a 95% interval above 1%.",

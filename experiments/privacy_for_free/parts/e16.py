@@ -35,8 +35,12 @@ def run(frame: Frame) -> Part:
         "labels_only_auc_low": labels_only["auc_low"],
     }
     findings = [
-        f"LiRA on students, {main['ipc']} per class: AUC with learnt labels less AUC with hard ones {main['difference']:+.3f} "
-        f"({main['low']:+.3f} to {main['high']:+.3f}).",
+        "LiRA on students, AUC with learnt labels less AUC with hard ones: "
+        + "; ".join(
+            f"{d['ipc']} per class {d['difference']:+.3f} ({d['low']:+.3f} to {d['high']:+.3f})"
+            for d in reversed(differences)
+        )
+        + ".",
         f"Labels alone, solved for points of pure noise ({labels_only['attack']}, {labels_only['ipc']} per class): AUC "
         f"{labels_only['auc']:.3f} ({labels_only['auc_low']:.3f} to {labels_only['auc_high']:.3f}).",
     ]

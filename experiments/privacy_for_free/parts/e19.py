@@ -49,7 +49,7 @@ def run(frame: Frame) -> Part:
             "real_share_low": real["DCR share low"],
             "real_init_tpr_low": real["TPR low"],
         },
-        outcome="supports Carlini" if blind else "neither",
+        outcome="neither" if blind else "cannot tell",
     )
 
 
