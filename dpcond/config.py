@@ -84,6 +84,8 @@ def load_config(
             raise InputError(f"config {file}: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"config {file}: not valid TOML ({error})") from None
+        for key in tree:
+            _refuse_outside_its_section(key)
     for key, value in (given or {}).items():
         _put(tree, key, value)
     for text in settings:
@@ -105,16 +107,23 @@ def checked(model: type[Any], values: Mapping[str, Any], where: str) -> Any:
 def _put(tree: dict[str, Any], key: str, value: Any) -> None:
     head, *rest = key.split(".")
     if not rest and head not in Config.model_fields:
-        section = next((s for s, known in SECTIONS.items() if head in known.model_fields), None)
-        if section is not None:
-            raise InputError(f"config key {key!r}: it is one of {section}; write {section}.{key}")
+        _refuse_outside_its_section(head)
         head, rest = "options", [head]
+    if not rest and head in SECTIONS:
+        first = next(iter(SECTIONS[head].model_fields))
+        raise InputError(f"config key {key!r} is a section: write {head}.{first}=…")
     for part in rest:
         tree = tree.setdefault(head, {})
         if not isinstance(tree, dict):
             raise InputError(f"config key {key!r}: {head!r} is a value, not a section")
         head = part
     tree[head] = value
+
+
+def _refuse_outside_its_section(key: str) -> None:
+    section = next((s for s, known in SECTIONS.items() if key in known.model_fields), None)
+    if section is not None:
+        raise InputError(f"config key {key!r}: it is one of {section}; write {section}.{key}")
 
 
 def _literal(text: str) -> Any:

@@ -59,6 +59,8 @@ def test_later_sources_win_and_short_keys_are_options(tmp_path):
 def test_a_short_key_of_a_section_is_told_its_place():
     with pytest.raises(InputError, match=r"write privacy\.epsilon"):
         load_config(settings=["epsilon=3"])
+    with pytest.raises(InputError, match=r"'privacy' is a section: write privacy\.mode"):
+        load_config(settings=["privacy=none"])
 
 
 @pytest.mark.parametrize(
@@ -68,6 +70,7 @@ def test_a_short_key_of_a_section_is_told_its_place():
         ("methods = 'dm'", "options of|'methods' is unknown"),
         ("ipc = 'ten'", "ipc = 'ten'"),
         ("ipc = ", "not valid TOML"),
+        ("epsilon = 2", r"write privacy\.epsilon"),
     ],
 )
 def test_a_config_that_cannot_be_meant_is_one_line(tmp_path, text, says):

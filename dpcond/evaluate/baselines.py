@@ -38,7 +38,9 @@ def random_real(real: Examples, num_classes: int, ipc: int, seed: int = 0) -> Ar
     for label in range(num_classes):
         of_class = order[labels == label][:ipc]
         if len(of_class) < ipc:
-            raise InputError(f"random real subset: class {label} has {len(of_class)} records, fewer than ipc {ipc}")
+            raise InputError(
+                f"random real subset: class {label} has fewer than {ipc} records; leave the baselines out (--no-baselines)"
+            )
         chosen.append(of_class)
     return Arrays(*real.batch(torch.cat(chosen)))
 

@@ -23,6 +23,7 @@ from dpcond.evaluate.baselines import (
     linear_head,
     linear_head_accuracy,
     mean_images,
+    random_real,
 )
 from dpcond.evaluate.examples import Arrays, Examples
 from dpcond.evaluate.networks import evaluate
@@ -93,11 +94,15 @@ def compare(
             **options,
         )
 
+    ipc = max(1, len(release) // spec.num_classes)
+    if baselines:
+        random_real(
+            data.records, spec.num_classes, ipc
+        )  # refused now where a class has too few, not after the release was judged
     result: dict[str, Any] = {"release": judge("release", Arrays(release.x, release.y), models=names)}
     if release.soft_labels is not None:
         result["release, soft labels"] = judge("soft", Arrays(release.x, release.soft_labels), models=names)
     if baselines:
-        ipc = max(1, len(release) // spec.num_classes)
         common: dict[str, Any] = {"dataset": spec.name, "device": device}
         result["random real subset"] = evaluate_random_real(
             data.records, data.test, spec.num_classes, ipc, chosen, seeds=seeds, **common

@@ -1,4 +1,4 @@
-"""Four ways from events to ε(δ), three of them by independent libraries and one exact; each says what it supports.
+"""Four ways from events to ε(δ), by two independent libraries; each says what it supports.
 
 ============ =========================================== ====================================================
 name         source                                      answer

@@ -211,13 +211,17 @@ class Curator:
         from safetensors import SafetensorError, safe_open
 
         if self._answers is None or not stage.keep or not self._path(stage.name, index).exists():
-            raise AnswerLost(f"stage {stage.name!r}: release {index} is spent and its answer was lost in a crash")
+            raise AnswerLost(
+                f"stage {stage.name!r}: release {index} is spent and its answer was lost in a crash; a run in a new folder spends anew"
+            )
         path = self._path(stage.name, index)
         try:
             with safe_open(path, framework="pt") as f:
                 asked, answer = f.metadata()["query"], f.get_tensor("answer")
         except (SafetensorError, OSError, KeyError) as error:
-            raise AnswerLost(f"stage {stage.name!r}: the kept answer {path} cannot be read ({error})") from None
+            raise AnswerLost(
+                f"stage {stage.name!r}: the kept answer {path} cannot be read ({error}); bring it back, or spend anew in a new folder"
+            ) from None
         if asked != query.fingerprint():
             raise BudgetError(f"stage {stage.name!r}: release {index} was spent on another question ({path})")
         return answer

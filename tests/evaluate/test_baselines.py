@@ -34,7 +34,7 @@ def test_random_subset_is_balanced_seeded_and_real():
     assert len({tuple(x.flatten().tolist()) for x in subset.x} & originals) == 12
     assert torch.equal(subset.x, random_real(real(), 3, 4, seed=1).x)
     assert not torch.equal(subset.x, random_real(real(), 3, 4, seed=2).x)
-    with pytest.raises(InputError, match="class 0 has 20 records"):
+    with pytest.raises(InputError, match="class 0 has fewer than 21 records"):
         random_real(real(), 3, 21)
 
 
