@@ -47,9 +47,8 @@ class Records:
                 f"{spec.name}: labels are {y.dtype} of shape {tuple(y.shape)}, expected int64, one per record"
             )
         if len(y) and (int(y.min()) < 0 or int(y.max()) >= spec.num_classes):
-            place = int(
-                ((y < 0) | (y >= spec.num_classes)).nonzero()[0]
-            )  # errors end up in logs: not what is in the record
+            # Errors end up in logs: they name the record's place, not what is in it.
+            place = int(((y < 0) | (y >= spec.num_classes)).nonzero()[0])
             raise InputError(
                 f"{spec.name}: the label of record {place} is outside the {spec.num_classes} declared classes "
                 f"(0..{spec.num_classes - 1}); declare every class or drop those records"

@@ -96,9 +96,8 @@ def compare(
 
     ipc = max(1, len(release) // spec.num_classes)
     if baselines:
-        random_real(
-            data.records, spec.num_classes, ipc
-        )  # refused now where a class has too few, not after the release was judged
+        # Where a class has too few it is refused now, not after the release was judged.
+        random_real(data.records, spec.num_classes, ipc)
     result: dict[str, Any] = {"release": judge("release", Arrays(release.x, release.y), models=names)}
     if release.soft_labels is not None:
         result["release, soft labels"] = judge("soft", Arrays(release.x, release.soft_labels), models=names)

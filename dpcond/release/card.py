@@ -34,7 +34,7 @@ def render(spec: DataSpec, privacy: dict[str, Any], method: str, options: dict[s
             size=size,
             promise=in_words(privacy),
             private=finite,
-            factor=f"{math.exp(epsilon):.4g}" if epsilon < 700 else "astronomical",
+            factor=f"{round_up(math.exp(epsilon), 4):.4g}" if epsilon < 700 else "astronomical",
             confidence=sure(epsilon),
             pair=of_two(epsilon, privacy["delta"]),
             counts_public=spec.class_counts is not None,
@@ -49,15 +49,15 @@ def render(spec: DataSpec, privacy: dict[str, Any], method: str, options: dict[s
 
 
 def sure(epsilon: float) -> str:
-    """How sure, in %, a wager at even odds may become, rounded up and never to certainty."""
+    """How sure a wager at even odds may become, rounded up and never to certainty: ``73.11 %``."""
     doubt = 100 / (1 + math.exp(min(epsilon, 700.0)))  # 100 % less the confidence
     if doubt < 1e-6:
-        return "more than 99.999999"
+        return "all but 100 %"
     digits = max(1, 1 - math.floor(math.log10(doubt)))
-    return f"{100 - math.floor(doubt * 10**digits) / 10**digits:.{digits}f}"
+    return f"{100 - math.floor(doubt * 10**digits) / 10**digits:.{digits}f} %"
 
 
 def of_two(epsilon: float, delta: float) -> str:
-    """The promise to two records of one person: ``ε = 2 (δ = 3.8e-05)`` (Dwork & Roth 2014, theorem 2.2, with δ)."""
+    """The promise to two records of one person: ``ε = 2 (δ = 3.8e-05)`` , two steps of the definition: δ + e^ε δ."""
     addition = min(1.0, (1 + math.exp(min(epsilon, 700.0))) * delta)
     return f"ε = {round_up(2 * epsilon):g} (δ = {round_up(addition, 2):g})"
