@@ -53,16 +53,8 @@ class SeededEntropy:
         return np.asarray(self._bits.random_raw(count), dtype=np.uint64)
 
 
-def _open_unit(words: np.ndarray) -> np.ndarray:
-    """Uniform doubles on the open interval (0, 1), symmetric about 1/2, 52 bits each, from 64-bit words.
-
-    With a 53rd bit the half would not be exact, and the largest word would round to 1: infinite noise.
-    """
-    return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
-
-
 class GaussianNoise:
-    """Independent normal draws in float64 by inversion of a 52-bit uniform: tails reach 8.2 standard deviations.
+    """Independent normal draws in float64 by inversion of one tail, to 63 bits, and a sign: they reach 9.1 standard deviations.
 
     (float32 normals on CPU stop at 5.77, which alone adds more than 1e-5 to delta over a run.)
     """
@@ -78,8 +70,10 @@ class GaussianNoise:
 
     def draw(self, shape: tuple[int, ...], std: float) -> Tensor:
         """Noise of the given shape and standard deviation, float64 [shape]."""
-        uniform = _open_unit(self.entropy.words(math.prod(shape)))
-        return torch.from_numpy(ndtri(uniform) * std).reshape(shape)
+        words = self.entropy.words(math.prod(shape))
+        # From 2**-65 to 1/2, which the largest words round to: a double is finest near zero, where the tail is.
+        tail = ndtri(((words >> np.uint64(1)).astype(np.float64) + 0.5) * 2.0**-64)
+        return torch.from_numpy(np.where(words & np.uint64(1), -tail, tail) * std).reshape(shape)
 
 
 class DiscreteGaussianNoise:
