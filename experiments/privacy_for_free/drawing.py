@@ -201,5 +201,5 @@ def _svg(canvas: Any, salt: str) -> str:
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none", "font.family": "sans-serif"}):
         canvas.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
-    text = buffer.getvalue()
+    text = re.sub(r"(\.\d\d)\d{3,}", r"\1", buffer.getvalue())  # coordinates to a hundredth of a point
     return re.sub(r"\s*\n\s*", "\n", text[text.index("<svg") :]).replace(INK, "currentColor")
