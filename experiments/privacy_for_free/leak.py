@@ -87,6 +87,11 @@ def reach(row: dict[str, Any]) -> str:
     return f"If scores were independent: {power(row['n_in'], row['n_out']).sentence}"
 
 
+def every_other_pair(runs: int) -> np.ndarray:
+    """Booleans [runs]: whole pairs of complementary runs, in turn, to choose on; the others are to measure on."""
+    return np.asarray((np.arange(runs) // 2) % 2 == 0)
+
+
 def curve(name: str, roc: dict[str, list[float]]) -> Series:
     """A ROC curve as a series."""
     return Series(name, roc["fpr"], roc["tpr"])

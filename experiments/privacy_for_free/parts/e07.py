@@ -12,7 +12,7 @@ from attacks.records import flat
 from attacks.scores.distances import closest, squared_distances
 from experiments.privacy_for_free.cell import Cell
 from experiments.privacy_for_free.frame import Frame, cell_row
-from experiments.privacy_for_free.leak import flat_rates
+from experiments.privacy_for_free.leak import every_other_pair, flat_rates
 from experiments.privacy_for_free.part import Figure, Part, Row, Series
 from experiments.privacy_for_free.shadows import CellResult, setup
 
@@ -87,9 +87,7 @@ def measured(frame: Frame, result: CellResult, start: str) -> tuple[Row, Series]
         int(member[:, targets].sum()),
         int((~member[:, targets]).sum()),
     )
-    choose = (
-        np.arange(len(member)) // 2
-    ) % 2 == 0  # pairs of runs, in turn: the worst are chosen on these, and measured on the others
+    choose = every_other_pair(len(member))
     first, rest = (taken_out(distance[runs], member[runs]) for runs in (choose, ~choose))
     worst = np.argsort(-first, kind="stable")[: max(1, len(first) // 100)]
     counts = np.histogram(ranks_among_strangers(distance, member, pool.y), bins=BINS, range=(0, 1))[0]

@@ -9,7 +9,7 @@ from attacks.shadows.exposure import record_auc
 from attacks.statistics.intervals import cluster_variance, korn_graubard
 from experiments.privacy_for_free.cell import Cell
 from experiments.privacy_for_free.frame import Frame, cell_row
-from experiments.privacy_for_free.leak import attack_scores
+from experiments.privacy_for_free.leak import attack_scores, every_other_pair
 from experiments.privacy_for_free.part import Figure, Part, Row, Series
 from experiments.privacy_for_free.shadows import CellResult
 
@@ -35,7 +35,7 @@ def run(frame: Frame) -> Part:
         name = f"{cell.method} from {cell.init}" if cell.ipc else "all members"
         ends = np.quantile(aucs, QUANTILES)
         series.append(Series(f"{name} ({attack})", QUANTILES.tolist(), ends.tolist()))
-    undefended, real, release = rows_told = rows[0], rows[2], rows[3]
+    undefended, real, release = rows[0], rows[2], rows[3]
     numbers = {
         "top_percent_tpr": real["top_tpr"],
         "population_tpr": real["population_tpr"],
@@ -54,7 +54,7 @@ def run(frame: Frame) -> Part:
                 f"DM from members drawn at random, {profile.many} per class, through a student",
                 "The same, on the release",
             ),
-            rows_told,
+            (undefended, real, release),
             strict=True,
         )
     ]
@@ -124,7 +124,7 @@ def by_record(frame: Frame, cell: Cell, attack: str) -> tuple[Row, np.ndarray]:
 def top_percent(result: CellResult, attack: str) -> tuple[tuple[float, float, float, int], float]:
     """How often the top percent of records is found at FPR 1% in runs that did not choose it, with its interval; and the average record."""
     everyone, member = np.arange(len(result.pool)), result.member
-    choose = (np.arange(len(member)) // 2) % 2 == 0  # pairs of runs, in turn
+    choose = every_other_pair(len(member))
     first = attack_scores(result, attack, everyone, runs=choose)
     chosen = np.argsort(-record_auc(first, member[choose]), kind="stable")[: max(round(TOP * len(everyone)), 1)]
     rest, inside = attack_scores(result, attack, everyone, runs=~choose), member[~choose]
